@@ -1,0 +1,55 @@
+"""What a sink can do, looked up once when it is subscribed."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
+
+from m.metrics.snapshot import TrainingSnapshot
+
+
+class Recorder(Protocol):
+    """An object sink: ``record`` it must have; ``start(run)``, ``alert(alert)``, ``flush()``, ``close()`` it may."""
+
+    def record(self, snapshot: TrainingSnapshot, /) -> object: ...
+
+
+Sink: TypeAlias = Recorder | Callable[[TrainingSnapshot], object]
+"""Any function that takes a snapshot, or an object with ``record``."""
+
+OPTIONAL_ABILITIES = ("start", "alert", "flush", "close")
+
+
+def record_of(sink: Any) -> Callable[[TrainingSnapshot], object]:
+    """What to call with each snapshot. Raises ``TypeError`` that says what a sink is when ``sink`` is none."""
+    if isinstance(sink, type):
+        raise TypeError(f"a sink must be an instance, got the class {sink.__name__}; write {sink.__name__}(...)")
+    record = getattr(sink, "record", None)
+    if not callable(record):
+        record = sink
+    if not callable(record):
+        raise TypeError(
+            "a sink must be a function that takes a TrainingSnapshot, or an object with a method "
+            f"record(snapshot); got {sink!r:.80} ({type(sink).__name__})"
+        )
+    if inspect.iscoroutinefunction(record) or inspect.iscoroutinefunction(getattr(record, "__call__", None)):  # noqa: B004
+        raise TypeError(
+            f"a sink must be a plain function, {name_of(sink)} is a coroutine function: nothing would await it. "
+            "Put the snapshot on a queue of your event loop instead"
+        )
+    return record  # type: ignore[no-any-return]
+
+
+def ability(sink: Any, name: str) -> Callable[..., object] | None:
+    """The optional method ``name`` of an object sink, or None. A plain function has none."""
+    if not callable(getattr(sink, "record", None)):
+        return None
+    method = getattr(sink, name, None)
+    return method if callable(method) else None
+
+
+def name_of(sink: Any) -> str:
+    """How messages call a sink that was given no name: a function by its name, an object by its class."""
+    name = getattr(sink, "__name__", None) or type(sink).__name__
+    return str(name)

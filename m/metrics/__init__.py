@@ -1,0 +1,1 @@
+"""What a moment of training is, and what follows from it. Pure data and computation; no output of any kind."""

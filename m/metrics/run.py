@@ -1,0 +1,44 @@
+"""What is announced before the first snapshot of a run: its name, its length and how to tell it from others."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+
+
+def _new_run_id() -> str:
+    return os.urandom(6).hex()  # not from a seeded generator: a fork or a fixed seed must not repeat an id
+
+
+@dataclass(slots=True, frozen=True)
+class Run:
+    """One run of training, as every sink is told of it at its start."""
+
+    description: str = "Training"
+    """What is being trained, in the user's words."""
+    total_steps: int | None = None
+    """Steps in the whole run, those before a resume included. None: unknown."""
+    initial_step: int = 0
+    """The step at which this session starts; above 0 after resuming from a checkpoint."""
+    run_id: str = field(default_factory=_new_run_id)
+    """12 hexadecimal digits, random."""
+    attempt: int = 1
+    """1 for the first start of this run, one more with each resume that says so."""
+    started_at: float = field(default_factory=time.time)
+    """Wall-clock time of the start, seconds since the epoch."""
+
+
+def check_total_steps(total_steps: object) -> int | None:
+    """``total_steps`` as an int or None. Raises ``ValueError``/``TypeError`` that says what is accepted."""
+    if total_steps is None:
+        return None
+    if isinstance(total_steps, bool) or not hasattr(total_steps, "__index__"):
+        raise TypeError(
+            f"total_steps must be a whole number or None for an unknown length; "
+            f"got {total_steps!r:.80} ({type(total_steps).__name__})"
+        )
+    total = total_steps.__index__()
+    if total < 0:
+        raise ValueError(f"total_steps must be 0 or more, or None for an unknown length; got {total}")
+    return int(total)

@@ -1,0 +1,257 @@
+"""One step of training as plain data: the one thing that travels from the loop through the hub to every sink."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from m.metrics.values import DeferredNumber, to_metric, to_number
+
+
+@dataclass(slots=True, frozen=True)
+class TrainingSnapshot:
+    """What one step of training measured.
+
+    Everything is converted here into plain Python numbers that the snapshot owns: arrays and tensors of one element
+    are read, the two dictionaries are copied. None means "not measured at this step": such a value is never drawn,
+    counted or stored. A value that is not one number becomes None, is counted and named once in the log; only a step
+    that is no whole number raises ``TypeError``.
+
+    A value on a device (CUDA, JAX) is not waited for: the snapshot is then a `PendingSnapshot`, which the hub
+    delivers one step late.
+    """
+
+    step: int
+    """The step's number, usually from 0; a label, so it may repeat or go backwards."""
+    train_loss: float
+    """Training loss of this step. None where the step measured none."""
+
+    val_loss: float | None = None
+    """Validation loss; None at steps without validation."""
+    learning_rate: float | None = None
+    """Learning rate in use at this step."""
+    aux_loss: float | None = None
+    """Auxiliary loss, such as the load-balancing loss of a Mixture of Experts."""
+
+    expert_utilization: dict[int, float] = field(default_factory=dict)
+    """Expert id -> its share of the routed tokens (sums to about 1). Empty: not measured, or a dense model."""
+
+    batch_size: int | None = None
+    """Samples in this step."""
+    sequence_length: int | None = None
+    """Tokens in each sample."""
+    gpu_memory_mb: float | None = None
+    """GPU memory in use, in MB (10^6 bytes)."""
+    gradient_norm: float | None = None
+    """Global norm of the gradient, as a rule the L2 norm before clipping."""
+
+    custom_metrics: dict[str, Any] = field(default_factory=dict)
+    """Anything else by name. Numbers are shown and plotted, short strings shown, the rest is left to custom sinks."""
+
+    # Written out because it is the door: converting here through the slots costs less than the generated __init__ of
+    # a frozen class, which sets each field through object.__setattr__ and converts nothing (benchmarks/emit.py).
+    def __init__(
+        self,
+        step: int,
+        train_loss: float,
+        val_loss: float | None = None,
+        learning_rate: float | None = None,
+        aux_loss: float | None = None,
+        expert_utilization: Mapping[int, float] | None = None,
+        batch_size: int | None = None,
+        sequence_length: int | None = None,
+        gpu_memory_mb: float | None = None,
+        gradient_norm: float | None = None,
+        custom_metrics: Mapping[str, Any] | None = None,
+    ) -> None:
+        _set_step(self, step if type(step) is int else _whole(step))
+        _set_train_loss(self, train_loss if type(train_loss) is float else _number(self, "train_loss", train_loss))
+        _set_val_loss(
+            self,
+            val_loss if val_loss is None or type(val_loss) is float else _number(self, "val_loss", val_loss),
+        )
+        _set_learning_rate(
+            self,
+            learning_rate
+            if learning_rate is None or type(learning_rate) is float
+            else _number(self, "learning_rate", learning_rate),
+        )
+        _set_aux_loss(
+            self,
+            aux_loss if aux_loss is None or type(aux_loss) is float else _number(self, "aux_loss", aux_loss),
+        )
+        _set_expert_utilization(self, _experts(self, expert_utilization) if expert_utilization else {})
+        _set_batch_size(
+            self,
+            batch_size
+            if batch_size is None or type(batch_size) is int
+            else _number(self, "batch_size", batch_size),
+        )
+        _set_sequence_length(
+            self,
+            sequence_length
+            if sequence_length is None or type(sequence_length) is int
+            else _number(self, "sequence_length", sequence_length),
+        )
+        _set_gpu_memory_mb(
+            self,
+            gpu_memory_mb
+            if gpu_memory_mb is None or type(gpu_memory_mb) is float
+            else _number(self, "gpu_memory_mb", gpu_memory_mb),
+        )
+        _set_gradient_norm(
+            self,
+            gradient_norm
+            if gradient_norm is None or type(gradient_norm) is float
+            else _number(self, "gradient_norm", gradient_norm),
+        )
+        _set_custom_metrics(self, _customs(self, custom_metrics) if custom_metrics else {})
+
+
+class PendingSnapshot(TrainingSnapshot):
+    """A snapshot of which some numbers are still on their way from a device, as `DeferredNumber`."""
+
+    __slots__ = ()
+
+    def resolve(self) -> TrainingSnapshot:
+        """The same snapshot with plain numbers; waits for the device. Never raises."""
+        values = {name: getattr(self, name) for name in FIELDS}
+        for name in NUMBER_FIELDS:
+            if type(values[name]) is DeferredNumber:
+                values[name] = values[name].resolve()
+        for name in ("expert_utilization", "custom_metrics"):
+            values[name] = {
+                key: value.resolve() if type(value) is DeferredNumber else value
+                for key, value in values[name].items()
+            }
+        return TrainingSnapshot(**values)
+
+
+FIELDS: Final = tuple(TrainingSnapshot.__dataclass_fields__)
+"""The snapshot's fields in order."""
+
+NUMBER_FIELDS: Final = (
+    "train_loss",
+    "val_loss",
+    "learning_rate",
+    "aux_loss",
+    "batch_size",
+    "sequence_length",
+    "gpu_memory_mb",
+    "gradient_norm",
+)
+"""The fields that hold one number or None."""
+
+(
+    _set_step,
+    _set_train_loss,
+    _set_val_loss,
+    _set_learning_rate,
+    _set_aux_loss,
+    _set_expert_utilization,
+    _set_batch_size,
+    _set_sequence_length,
+    _set_gpu_memory_mb,
+    _set_gradient_norm,
+    _set_custom_metrics,
+) = (getattr(TrainingSnapshot, name).__set__ for name in FIELDS)
+_set_attribute = object.__setattr__  # the only way to change the class of a frozen instance
+
+
+def snapshot_of(metrics: Mapping[str, Any], step: int) -> TrainingSnapshot:
+    """The snapshot that holds ``metrics`` by name: known names become its fields, the rest its custom metrics.
+
+    None values are left out; a ``train_loss`` that is not there stays absent.
+    """
+    known: dict[str, Any] = {"train_loss": None}
+    custom: dict[str, Any] = {}
+    for name, value in metrics.items():
+        if value is None:
+            continue
+        if name in NUMBER_FIELDS or name == "expert_utilization":
+            known[name] = value
+        else:
+            custom[name] = value
+    return TrainingSnapshot(step, custom_metrics=custom, **known)
+
+
+def _whole(step: Any) -> int:
+    try:
+        return operator.index(step)  # ints, bools, NumPy and PyTorch integers
+    except TypeError:
+        pass
+    try:
+        number = step.item() if hasattr(step, "item") else step
+        if isinstance(number, (int, float)) and number == int(number):
+            return int(number)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise TypeError(f"step must be a whole number, such as 120; got {step!r:.80} ({type(step).__name__})")
+
+
+def _number(snapshot: TrainingSnapshot, name: str, value: Any) -> Any:
+    if type(value) is int and -(2**53) <= value <= 2**53:
+        return value
+    number = to_number(value, name)
+    if type(number) is DeferredNumber:
+        _set_attribute(snapshot, "__class__", PendingSnapshot)
+    return number
+
+
+def _customs(snapshot: TrainingSnapshot, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        owned = dict(metrics)
+    except (TypeError, ValueError):
+        to_number([], "custom_metrics")
+        return {}
+    for name, value in owned.items():
+        if type(value) is not float or type(name) is not str:
+            break
+    else:
+        return owned  # the common case: names and floats
+    plain: dict[str, Any] = {}
+    for name, value in owned.items():
+        value = to_metric(value, name)
+        if value is None:
+            continue
+        if type(value) is DeferredNumber:
+            _set_attribute(snapshot, "__class__", PendingSnapshot)
+        plain[_free_name(name, plain)] = value
+    return plain
+
+
+def _experts(snapshot: TrainingSnapshot, utilization: Mapping[int, float]) -> dict[int, float]:
+    try:
+        owned = dict(utilization)
+    except (TypeError, ValueError):
+        to_number([], "expert_utilization")
+        return {}
+    for expert, share in owned.items():
+        if type(share) is not float or type(expert) is not int:
+            break
+    else:
+        return owned
+    plain: dict[int, float] = {}
+    for expert, share in owned.items():
+        try:
+            number: Any = int(expert)
+        except (TypeError, ValueError):
+            to_number([], f"expert_utilization[{expert!r:.40}]")
+            continue
+        value = _number(snapshot, f"expert_utilization[{number}]", share)
+        if value is not None:
+            plain[number] = value
+    return plain
+
+
+def _free_name(name: Any, taken: Mapping[str, Any]) -> str:
+    """``name`` as text; the keys 0 and "0" must not become one metric."""
+    text = name if type(name) is str else str(name)
+    if text not in taken:
+        return text
+    suffix = 2
+    while f"{text}_{suffix}" in taken:
+        suffix += 1
+    return f"{text}_{suffix}"

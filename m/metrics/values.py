@@ -1,0 +1,136 @@
+"""Foreign numbers become plain Python numbers here, once; nothing past this file asks what a value is.
+
+Accepted without importing their libraries: NumPy scalars and size-1 arrays, PyTorch tensors on any device, JAX arrays,
+``Decimal``, ``Fraction`` and whatever else has ``__float__`` or ``item()``. What cannot be one number is counted and
+named once in the log, never raised: a metric is not worth a training run.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, Final, TypeAlias
+
+logger = logging.getLogger(__name__)
+
+Number: TypeAlias = float | int | bool
+
+_EXACT_INT: Final = 2**63  # beyond it neither a float, a JSON reader nor a plot keeps an int exact
+_MAX_NAMED: Final = 200  # names that are each warned about once
+
+_unconvertible = 0
+_warned: set[str] = set()
+
+
+class DeferredNumber:
+    """A number that is still on its way from a device: the copy has been started, nothing has waited for it.
+
+    ``resolve`` waits for the copy and gives the number, or None (counted) when it could not be had. The autograd
+    graph is not kept.
+    """
+
+    __slots__ = ("_event", "_name", "_value")
+
+    def __init__(self, value: Any, name: str, event: Any = None) -> None:
+        self._value = value
+        self._name = name
+        self._event = event
+
+    def resolve(self) -> Number | None:
+        try:
+            if self._event is not None:
+                self._event.synchronize()
+            return _plain(self._value.item(), self._name)
+        except Exception as error:
+            return _give_up(self._value, self._name, error)
+
+    def __float__(self) -> float:
+        number = self.resolve()
+        return float("nan") if number is None else float(number)
+
+
+def to_number(value: Any, name: str) -> Number | DeferredNumber | None:
+    """The plain number that ``value`` is; None when it is None or not one number (counted, named once in the log).
+
+    A value that lives on a device gives a `DeferredNumber`: reading it here would stop the training loop until the
+    device has caught up. Never raises.
+    """
+    if value is None:
+        return None
+    try:
+        if hasattr(value, "item"):
+            return _from_array(value, name)
+        if isinstance(value, (float, int)) or hasattr(value, "__float__"):
+            return _plain(value, name)
+    except Exception as error:
+        return _give_up(value, name, error)
+    return _give_up(value, name, None)
+
+
+def to_metric(value: Any, name: str) -> Any:
+    """Like `to_number` for a custom metric, which may hold anything: text and the user's own objects stay as they are.
+
+    Arrays and tensors of more than one element are left out (counted): kept, they would hold memory and a graph.
+    """
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return value
+    if isinstance(value, (float, int)) or hasattr(value, "item") or hasattr(value, "__float__"):
+        return to_number(value, name)
+    if hasattr(value, "dtype") or hasattr(value, "__array__"):
+        return _give_up(value, name, None)
+    return value
+
+
+def unconvertible_count() -> int:
+    """How many values in this process were not one number and were left out, since import."""
+    return _unconvertible
+
+
+def _from_array(value: Any, name: str) -> Number | DeferredNumber | None:
+    size = value.numel() if hasattr(value, "numel") else getattr(value, "size", 1)
+    if size != 1:
+        return _give_up(value, name, None)
+    device = getattr(value, "device", None)
+    kind = getattr(device, "type", None)  # only PyTorch names its device types
+    if kind is not None and kind not in ("cpu", "meta"):
+        return _start_torch_copy(value.detach(), kind, name)
+    if hasattr(value, "copy_to_host_async"):  # JAX, whose arrays are futures even on the CPU
+        value.copy_to_host_async()
+        return DeferredNumber(value, name)
+    return _plain(value.item(), name)
+
+
+def _start_torch_copy(value: Any, kind: str, name: str) -> DeferredNumber:
+    """Snapshot ``value`` in stream order without waiting: its next in-place update must not change what was emitted."""
+    if kind == "cuda":
+        torch = sys.modules["torch"]
+        host = value.to("cpu", non_blocking=True)
+        event = torch.cuda.Event()
+        event.record(torch.cuda.current_stream(value.device))
+        return DeferredNumber(host, name, event)
+    return DeferredNumber(value.clone(), name)
+
+
+def _plain(value: Any, name: str) -> Number | None:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return int(value) if -_EXACT_INT <= value < _EXACT_INT else float(value)
+    if hasattr(value, "__float__"):
+        return float(value)
+    return _give_up(value, name, None)
+
+
+def _give_up(value: Any, name: str, error: Exception | None) -> Number | None:
+    global _unconvertible
+    _unconvertible += 1
+    name = str(name)[:60]
+    if name in _warned or len(_warned) >= _MAX_NAMED:
+        return None
+    _warned.add(name)
+    shape = getattr(value, "shape", None)
+    what = type(value).__name__ + (f" of shape {tuple(shape)}" if shape is not None else "")
+    why = f" ({type(error).__name__}: {str(error)[:200]})" if error is not None else ""
+    logger.warning("metric %r is a %s, not one number, and is left out%s", name, what, why)
+    return None

@@ -1,0 +1,66 @@
+"""First, best and newest value of one loss, and enough to see where it is going."""
+
+from __future__ import annotations
+
+import math
+
+
+class Course:
+    """What is remembered of one loss. Lower is better; values that are not finite are counted apart."""
+
+    __slots__ = (
+        "best",
+        "best_step",
+        "count",
+        "first",
+        "first_step",
+        "last",
+        "last_step",
+        "nonfinite",
+        "nonfinite_since",
+        "total",
+    )
+
+    def __init__(self) -> None:
+        self.first: float | None = None
+        self.first_step = 0
+        self.last: float | None = None
+        self.last_step = 0
+        self.best: float = math.inf
+        self.best_step: int | None = None
+        self.nonfinite = 0
+        """Values so far that were NaN or infinite."""
+        self.nonfinite_since: int | None = None
+        """The step at which it stopped being finite; None while it is finite."""
+        self.total = 0.0
+        self.count = 0
+        """Sum and number of the finite values; differences of the two give the mean over a stretch."""
+
+    def copy(self) -> Course:
+        """This moment of the course, which goes on without it."""
+        twin = Course.__new__(Course)
+        twin.first, twin.first_step = self.first, self.first_step
+        twin.last, twin.last_step = self.last, self.last_step
+        twin.best, twin.best_step = self.best, self.best_step
+        twin.nonfinite, twin.nonfinite_since = self.nonfinite, self.nonfinite_since
+        twin.total, twin.count = self.total, self.count
+        return twin
+
+    def add(self, step: int, value: float) -> None:
+        self.last = value
+        self.last_step = step
+        if value - value == 0.0:  # finite: NaN and the infinities give NaN
+            self.total += value
+            self.count += 1
+            if value < self.best:
+                self.best = value
+                self.best_step = step
+            if self.nonfinite_since is not None:
+                self.nonfinite_since = None
+        else:
+            self.nonfinite += 1
+            if self.nonfinite_since is None:
+                self.nonfinite_since = step
+        if self.first is None:
+            self.first = value
+            self.first_step = step

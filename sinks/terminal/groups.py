@@ -1,0 +1,433 @@
+"""The tables: pure functions from what is known to rows of styled text, each in several sizes.
+
+A group gives its rows at several levels, the fullest first; the layout picks. Names are cut in the middle when they
+must be, numbers never.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from rich.cells import cell_len
+from rich.style import Style
+
+from m.metrics.alerts import Alert
+from m.metrics.experts import DEAD_BELOW, expert_balance
+from m.metrics.performance import SystemMetrics, ThroughputMetrics
+from m.metrics.system import Machine
+from sinks.terminal import numbers
+from sinks.terminal.course import Course
+from sinks.terminal.look import BAR, BETTER, DIM, LOOK, NAME, PLAIN, TITLE, VALUE, WORSE, Glyphs, Row, Span
+from sinks.terminal.state import State
+from sinks.terminal.text import fit, safe, shorten
+from sinks.terminal.trends import Direction, Trends, better
+
+Levels = list[list[Row]]
+"""The same group at shrinking sizes; the last may be empty."""
+
+_ARROW_ORDER: Final = (Direction.UP, Direction.DOWN, Direction.SAME)
+
+
+def row_width(row: Row) -> int:
+    """Cells that ``row`` takes."""
+    return sum(cell_len(text) for text, _ in row)
+
+
+def clip(row: Row, width: int) -> Row:
+    """``row`` in at most ``width`` cells: whole pieces are left out from the right, so that no number is cut."""
+    if row_width(row) <= width:
+        return row
+    kept: list[Span] = []
+    room = width
+    for text, style in row:
+        cells = cell_len(text)
+        if cells > room:
+            break
+        kept.append((text, style))
+        room -= cells
+    return tuple(kept)
+
+
+def pad(row: Row, width: int) -> Row:
+    """``row`` in exactly ``width`` cells."""
+    row = clip(row, width)
+    missing = width - row_width(row)
+    return (*row, (" " * missing, PLAIN)) if missing else row
+
+
+def rule(title: str, notes: Sequence[str], width: int, glyphs: Glyphs) -> Row:
+    """A line with the group's title and, as far as there is room, its notes; the last notes matter most."""
+    line = glyphs.rule
+    head = f"{line}{line} {title} "
+    shown = list(notes)
+    separator = f" {glyphs.dot} "
+    while shown and cell_len(head) + cell_len(separator.join(shown)) + 5 > width:
+        shown.pop(0)
+    if not shown:
+        return ((f"{line}{line} ", DIM), (title, TITLE), (" " + line * max(width - cell_len(head), 0), DIM))
+    note = separator.join(shown)
+    fill = line * (width - cell_len(head) - cell_len(note) - 4)
+    return ((f"{line}{line} ", DIM), (title, TITLE), (f" {fill} ", DIM), (note, PLAIN), (f" {line}{line}", DIM))
+
+
+def arrow(name: str, way: Direction, glyphs: Glyphs) -> Span:
+    """One cell: the direction, coloured where it is good or bad news."""
+    if way is Direction.UNKNOWN:
+        return (" ", PLAIN)
+    sign = {Direction.UP: glyphs.up, Direction.DOWN: glyphs.down, Direction.SAME: glyphs.same}[way]
+    news = better(name, way)
+    return (sign, DIM if news is None else BETTER if news else WORSE)
+
+
+def value_style(value: float | None) -> Style:
+    """Red for what is not finite, dim for what is missing."""
+    if value is None:
+        return DIM
+    return VALUE if value - value == 0.0 else WORSE
+
+
+# -- training status ----------------------------------------------------------------------------------------------
+
+
+def status(state: State, trends: Trends, width: int, glyphs: Glyphs, *, experts_missing: bool) -> Levels:
+    """Losses with their best so far, learning rate; a word where expert utilization was wanted and never given."""
+    step = state.view.snapshot.step if state.view is not None else state.run.initial_step
+    title = rule("status", [f"step {step:>{_digits(state)}}"], width, glyphs)
+    losses: list[Row] = []
+    courses = state.view.courses if state.view is not None else {}
+    for name, course in courses.items():
+        if course.last is not None:
+            losses.append(_loss_row(name, course, trends, width, glyphs, _digits(state)))
+    if not losses:
+        losses.append(_value_row("train_loss", numbers.number(None), DIM, (" ", PLAIN), width, glyphs))
+    rows = list(losses)
+    if state.learning_rate is not None:
+        text = numbers.exponent(state.learning_rate)
+        way = arrow("learning_rate", trends.of("learning_rate"), glyphs)
+        rows.append(_value_row("learning_rate", text, value_style(state.learning_rate), way, width, glyphs))
+    full = [title, *rows]
+    if experts_missing:
+        dash = numbers.number(None)
+        note: Row = (*_value_row("experts", dash, DIM, (" ", PLAIN), width, glyphs), ("  no utilization given", DIM))
+        full.append(clip(note, width))
+    return [full, [title, *rows], rows, losses[:2]]
+
+
+def _digits(state: State) -> int:
+    # of an unknown length, so that the column does not move at step 10, 100 and 1000
+    least = len(str(state.run.total_steps)) if state.run.total_steps is not None else 4
+    return max(least, len(str(state.latest.step if state.latest else 0)))
+
+
+def _name_width(width: int) -> int:
+    return 18 if width >= 60 else 16 if width >= 50 else 14
+
+
+def _value_width(width: int) -> int:
+    return 10 if width >= 50 else 8
+
+
+def _value_row(name: str, text: str, style: Style, way: Span, width: int, glyphs: Glyphs) -> Row:
+    """Name, value and arrow. ``text`` is right-aligned in the value's column."""
+    values = _value_width(width)
+    names = min(_name_width(width), max(width - values - 3, 4))
+    row: Row = (
+        (" " + fit(name, names - 1, glyphs.ellipsis), NAME),
+        (text.strip().rjust(values), style),
+        (" ", PLAIN),
+        way,
+    )
+    return clip(row, width)
+
+
+def _loss_row(name: str, course: Course, trends: Trends, width: int, glyphs: Glyphs, digits: int) -> Row:
+    value = course.last
+    text = numbers.number(value, _value_width(width))
+    way = Direction.UNKNOWN if course.nonfinite_since is not None else trends.of(name)
+    row = _value_row(name, text, value_style(value), arrow(name, way, glyphs), width, glyphs)
+    remark: tuple[Span, ...]
+    if course.nonfinite_since is not None:
+        remark = ((f"   since step {course.nonfinite_since:>{digits}}", WORSE),)
+    elif course.best_step is None:
+        remark = ()
+    elif width < 50:
+        remark = ((f"  best {numbers.number(course.best, 7)}", DIM),)
+    elif width < 60:
+        remark = ((f"  best {numbers.number(course.best, 8)} at {course.best_step:>{digits}}", DIM),)
+    else:
+        remark = (
+            ("   best ", DIM),
+            (numbers.number(course.best, 9), PLAIN),
+            (" at step ", DIM),
+            (f"{course.best_step:>{digits}}", PLAIN),
+        )
+        if course.nonfinite:
+            remark = (*remark, (f"   {course.nonfinite} not finite", LOOK))
+        elif name == "val_loss":
+            remark = (*remark, (f"   measured at {course.last_step:>{digits}}", DIM))
+    return clip((*row, *remark), width)
+
+
+# -- experts ------------------------------------------------------------------------------------------------------
+
+_BAR_CELLS: Final = 10  # eight cells are the fair share, two more show overload
+_FAIR_CELLS: Final = 8
+
+
+def experts(utilization: Mapping[int, float], width: int, glyphs: Glyphs) -> Levels:
+    """Load of every expert against the fair share, and the indicators of balance."""
+    if not utilization:
+        return [[]]
+    balance = expert_balance(utilization)
+    ids = sorted(utilization)
+    if balance is None:
+        title = rule("experts", [f"{len(ids)} experts", "no load"], width, glyphs)
+        return [[title], []]
+    dead = _dead_note(balance.dead)
+    notes = [
+        f"{balance.n} experts",
+        f"entropy {balance.entropy:.2f}",
+        f"effective {balance.effective:.1f}",
+        f"cv {balance.cv:.2f}",
+        dead,
+    ]
+    title = rule("experts", notes, width, glyphs)
+    loads = [utilization[expert] for expert in ids]
+    fair = sum(load for load in loads if load > 0) / len(loads)
+    cells = _expert_cells(ids, loads, fair, width, glyphs)
+    strips = _expert_strips(loads, fair, width - 2, glyphs)
+    strip_rows: list[Row] = [((" ", PLAIN), *strip) for strip in strips]
+    one = _expert_line(loads, fair, balance.cv, dead, bool(balance.dead), width, glyphs)
+    full = cells if len(cells) <= 8 else strip_rows
+    return [[title, *full], [title, *strip_rows[:2]], [one], []]
+
+
+def _dead_note(dead: Sequence[int]) -> str:
+    if not dead:
+        return "dead none"
+    more = f" +{len(dead) - 4}" if len(dead) > 4 else ""
+    return "dead " + ",".join(str(expert) for expert in dead[:4]) + more
+
+
+def _expert_cells(ids: Sequence[int], loads: Sequence[float], fair: float, width: int, glyphs: Glyphs) -> list[Row]:
+    digits = max(len(str(expert)) for expert in ids)
+    cell = digits + 1 + _BAR_CELLS + 6
+    per_row = max((width - 1 + 2) // (cell + 2), 1)
+    rows: list[Row] = []
+    for start in range(0, len(ids), per_row):
+        spans: list[Span] = []
+        for expert, load in list(zip(ids, loads, strict=True))[start : start + per_row]:
+            style = _load_style(load, fair)
+            spans += [
+                (" " if not spans else "  ", PLAIN),
+                (f"{expert:>{digits}} ", DIM),
+                (_bar(load / fair if fair > 0 else 0.0, glyphs), style if style is not PLAIN else BAR),
+                (_share(load), VALUE if style is PLAIN else style),
+            ]
+        rows.append(clip(tuple(spans), width))
+    return rows
+
+
+def _share(load: float) -> str:
+    return f"{load:6.3f}" if 0 <= load < 10 else numbers.count(load).rjust(6)
+
+
+def _load_style(load: float, fair: float) -> Style:
+    """Red for a dead expert, yellow for one with twice its share."""
+    if not load >= DEAD_BELOW * fair:
+        return WORSE
+    return LOOK if load > 2 * fair else PLAIN
+
+
+def _bar(ratio: float, glyphs: Glyphs) -> str:
+    eighths = round(min(max(ratio, 0.0) * _FAIR_CELLS, _BAR_CELLS) * 8) if ratio == ratio else 0
+    full, part = divmod(eighths, 8)
+    return (glyphs.eighths[8] * full + (glyphs.eighths[part] if part else "")).ljust(_BAR_CELLS)
+
+
+def _expert_strips(loads: Sequence[float], fair: float, width: int, glyphs: Glyphs) -> list[tuple[Span, ...]]:
+    """One character an expert: its height is the load, full at twice the fair share. Runs of one style are joined."""
+    rows: list[tuple[Span, ...]] = []
+    for start in range(0, len(loads), max(width, 1)):
+        spans: list[Span] = []
+        for load in loads[start : start + max(width, 1)]:
+            style = _load_style(load, fair)
+            style = BAR if style is PLAIN else style
+            character = _level(load / fair if fair > 0 else 0.0, glyphs)
+            if spans and spans[-1][1] is style:
+                spans[-1] = (spans[-1][0] + character, style)
+            else:
+                spans.append((character, style))
+        rows.append(tuple(spans))
+    return rows
+
+
+def _level(ratio: float, glyphs: Glyphs) -> str:
+    top = len(glyphs.levels) - 1
+    return glyphs.levels[min(round(max(ratio, 0.0) / 2 * top), top)] if ratio == ratio else "?"
+
+
+def _expert_line(
+    loads: Sequence[float], fair: float, cv: float, dead: str, any_dead: bool, width: int, glyphs: Glyphs
+) -> Row:
+    """Everything in one row; many experts share a character, which then shows the least of them."""
+    tail: list[Span] = [(f"  cv {cv:.2f}", PLAIN), (f"  {dead}", WORSE if any_dead else PLAIN)]
+    room = width - 10 - sum(cell_len(text) for text, _ in tail)
+    if room < 4:
+        return clip(((" experts", NAME), *reversed(tail)), width)
+    group = -(-len(loads) // room)
+    least = [min(loads[start : start + group]) for start in range(0, len(loads), group)]
+    return clip(((" experts  ", NAME), *_expert_strips(least, fair, room, glyphs)[0], *tail), width)
+
+
+# -- speed and system ---------------------------------------------------------------------------------------------
+
+
+def speed_rows(rates: ThroughputMetrics) -> list[tuple[str, str]]:
+    """Name and value of each rate that is known."""
+    rows = [("steps/s", numbers.count(rates.steps_per_second).rjust(8))]
+    if rates.samples_per_second is not None:
+        rows.append(("samples/s", numbers.count(rates.samples_per_second).rjust(8)))
+    if rates.tokens_per_second is not None:
+        rows.append(("tokens/s", numbers.count(rates.tokens_per_second).rjust(8)))
+    if rates.steps_per_second:
+        rows.append(("ms/step", numbers.count(1e3 / rates.steps_per_second).rjust(8)))
+    return rows
+
+
+def system_rows(system: SystemMetrics, machine: Machine) -> list[tuple[str, str]]:
+    """Name and value of each figure that is known."""
+    rows = []
+    if system.gradient_norm is not None:
+        rows.append(("gradient_norm", numbers.number(system.gradient_norm, 8)))
+    used, total = system.gpu_memory_used_mb, system.gpu_memory_total_mb
+    if used is not None:
+        text = numbers.memory(used).rjust(8)
+        if total:
+            text = f"{text} of {numbers.memory(total)}, {100 * used / total:.0f} %"
+        rows.append(("gpu memory", text))
+    if system.gpu_utilization_percent is not None:
+        rows.append(("gpu busy", numbers.percent(system.gpu_utilization_percent).rjust(8)))
+    if machine.cpu_percent is not None:
+        rows.append(("cpu busy", numbers.percent(machine.cpu_percent).rjust(8)))
+    if machine.process_memory_mb is not None:
+        rows.append(("process memory", numbers.memory(machine.process_memory_mb).rjust(8)))
+    return rows
+
+
+def performance(
+    speed: Sequence[tuple[str, str]], system: Sequence[tuple[str, str]], width: int, glyphs: Glyphs
+) -> Levels:
+    """Speed and system side by side where there is room for two columns, else one after the other."""
+    if not speed and not system:
+        return [[]]
+    if speed and system and width >= 64:
+        left = width // 2
+        head = (*rule("speed", [], left, glyphs), *rule("system", [], width - left, glyphs))
+        body = []
+        for index in range(max(len(speed), len(system))):
+            pair = pad(_pair(speed, index, left), left)
+            body.append(clip((*pair, *_pair(system, index, width - left)), width))
+        full = [head, *body]
+    else:
+        full = []
+        for title, rows in (("speed", speed), ("system", system)):
+            if rows:
+                full += [rule(title, [], width, glyphs), *(_pair(rows, index, width) for index in range(len(rows)))]
+    short: list[Span] = []
+    for name, text in (*speed[:3], *system[:2]):
+        short += [("  " if short else " ", PLAIN), (f"{name} ", DIM), (text.strip(), VALUE)]
+    one = clip(tuple(short), width)
+    return [full, [one[: len(one) // 3 * 3]], []]  # whole triples of space, name and number
+
+
+def _pair(rows: Sequence[tuple[str, str]], index: int, width: int) -> Row:
+    if index >= len(rows):
+        return ()
+    name, text = rows[index]
+    style = WORSE if text.strip() in ("nan", "inf", "-inf") else VALUE
+    return clip(((" " + fit(name, min(17, max(width - 10, 4))), NAME), (text, style)), width)
+
+
+# -- custom metrics -----------------------------------------------------------------------------------------------
+
+_METRIC_VALUE: Final = 8
+_LEAST_NAME: Final = 16  # names keep at least so many cells before a column is given up for them
+
+
+def metrics(known: Mapping[str, Any], trends: Trends, width: int, glyphs: Glyphs) -> Levels:
+    """Numbers and short strings by name, in as many columns as fit."""
+    shown = [(safe(name), name, value) for name, value in known.items() if _showable(value)]
+    if not shown:
+        return [[]]
+    longest = max(cell_len(text) for text, _, _ in shown)
+    per_row, names = 1, 0
+    for columns in range(max(width // 20, 1), 0, -1):
+        per_row, names = columns, (width - 1 + 2) // columns - 2 - _METRIC_VALUE - 3
+        if names >= min(longest, _LEAST_NAME):
+            break
+    names = max(min(names, longest if per_row == 1 else names), 4)
+    cells = [_metric_cell(text, name, value, names, trends, glyphs) for text, name, value in shown]
+    title = rule("metrics", [], width, glyphs)
+    full = _metric_rows(cells, per_row, len(cells), width)
+    return [
+        [title, *full],
+        [title, *_some_metrics(cells, per_row, 4, width)],
+        [title, *_some_metrics(cells, per_row, 2, width)],
+        _some_metrics(cells, per_row, 1, width),
+        [],
+    ]
+
+
+def _showable(value: Any) -> bool:
+    return isinstance(value, (int, float)) or (isinstance(value, str) and 0 < len(value) <= 40)
+
+
+def _metric_cell(text: str, name: str, value: Any, names: int, trends: Trends, glyphs: Glyphs) -> tuple[Span, ...]:
+    label: Span = (fit(text, names, glyphs.ellipsis) + " ", NAME)
+    if isinstance(value, str):
+        word = shorten(safe(value), _METRIC_VALUE, glyphs.ellipsis)
+        return (label, (" " * (_METRIC_VALUE - cell_len(word)) + word, VALUE), ("  ", PLAIN))
+    sign, style = arrow(name, trends.of(name), glyphs)
+    return (label, (numbers.metric(value, _METRIC_VALUE), value_style(value)), (f" {sign}", style))
+
+
+def _metric_rows(cells: Sequence[tuple[Span, ...]], per_row: int, most: int, width: int) -> list[Row]:
+    rows: list[Row] = []
+    for start in range(0, min(len(cells), most), per_row):
+        spans: list[Span] = []
+        for cell in cells[start : min(start + per_row, most)]:
+            spans += [("  " if spans else " ", PLAIN), *cell]
+        rows.append(clip(tuple(spans), width))
+    return rows
+
+
+def _some_metrics(cells: Sequence[tuple[Span, ...]], per_row: int, rows: int, width: int) -> list[Row]:
+    room = rows * per_row
+    if len(cells) <= room:
+        return _metric_rows(cells, per_row, room, width)
+    kept = max(room - 1, 1) if per_row > 1 else room
+    some = _metric_rows(cells, per_row, kept, width)
+    more = f"   +{len(cells) - kept} more"
+    if row_width(some[-1]) + len(more) <= width:
+        some[-1] = (*some[-1], (more, DIM))
+    return some
+
+
+# -- alerts -------------------------------------------------------------------------------------------------------
+
+
+def alerts(raised: Sequence[Alert], width: int, glyphs: Glyphs) -> Levels:
+    """The newest alerts, one a row, the newest last."""
+    rows: list[Row] = []
+    for alert in raised[-3:]:
+        text = f"step {alert.step}  {safe(alert.rule).replace('_', ' ')}: {safe(alert.message)}"
+        room = width - 3
+        if cell_len(text) > room:
+            text = text[:room]
+            while cell_len(text) > room - 1:
+                text = text[:-1]
+            text += glyphs.ellipsis
+        rows.append(clip(((" ! ", LOOK), (text, LOOK)), width))
+    return [rows, rows[-1:]]

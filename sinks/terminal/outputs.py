@@ -1,0 +1,151 @@
+"""Where the dashboard comes out: pinned on a terminal, as plain text in a file or pipe, or in a console in memory."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import IO, Any, Protocol
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.segment import Segment
+
+from sinks.terminal.dashboard import Dashboard
+from sinks.terminal.look import Row
+from sinks.terminal.plain import PlainText
+from sinks.terminal.screen import STOP_WITHIN_S, Device, FileDevice, live_is_active, screen_on
+from sinks.terminal.ticker import Ticker
+from sinks.terminal.tty import Terminal
+
+
+class Output(Protocol):
+    """One way for a dashboard to come out. ``tables_due`` is called on the emitting thread."""
+
+    def tables_due(self) -> None: ...
+
+    def end(self) -> None:
+        """Show the last state and the summary and let go of everything. Bounded in time; never raises ``OSError``."""
+        ...
+
+
+def output_for(dashboard: Dashboard, console: Console) -> Output:
+    """The output that suits what ``console`` writes to."""
+    interval_s = 1.0 / dashboard.config.refresh_per_second
+    descriptor = _descriptor(console.file)
+    if console.record or (descriptor is None and not console.is_jupyter):
+        return InMemory(dashboard, console)
+    if (
+        descriptor is None
+        or not os.isatty(descriptor)
+        or not console.is_terminal
+        or console.is_dumb_terminal
+        or console.is_jupyter
+        or live_is_active()
+    ):
+        return AsText(dashboard, console, interval_s)
+    device: Device
+    try:
+        device = Terminal(descriptor)
+    except (OSError, AttributeError):  # no ttyname here, or not allowed to open it
+        device = FileDevice(console, os.fstat(descriptor).st_rdev)
+    return Pinned(dashboard, console, device, interval_s)
+
+
+def _descriptor(file: IO[str]) -> int | None:
+    try:
+        return file.fileno()
+    except Exception:  # in memory, closed, None, or a stand-in of somebody else
+        return None
+
+
+class Pinned:
+    """A panel of the screen of a terminal."""
+
+    def __init__(self, dashboard: Dashboard, console: Console, device: Device, interval_s: float) -> None:
+        self._dashboard = dashboard
+        self._console = console
+        self._plain = PlainText(dashboard, console)
+        self._screen = screen_on(device, console, interval_s)
+        self._screen.attach(self)
+
+    def rows(self, width: int, height: int) -> list[Row]:
+        return self._dashboard.rows(width, height, self._console)
+
+    def text_due(self) -> str:
+        return self._plain.next()
+
+    def tables_due(self) -> None:
+        """The next frame shows them."""
+
+    def end(self) -> None:
+        self._screen.detach(self, self._dashboard.summary(max(self._console.width - 1, 20)))
+
+
+class AsText:
+    """Plain blocks, written by a thread and flushed at once. A stream that is gone ends the output, nothing else."""
+
+    def __init__(self, dashboard: Dashboard, console: Console, interval_s: float) -> None:
+        self._dashboard = dashboard
+        self._console = console
+        self._plain = PlainText(dashboard, console)
+        self._gone = False
+        self._ticker = Ticker(self._speak, interval_s, "metrics-hub text")
+        self._ticker.start()
+
+    def tables_due(self) -> None:
+        """The thread looks at its pace, so that a fast loop does not fill a log."""
+
+    def end(self) -> None:
+        if self._ticker.stop(STOP_WITHIN_S):
+            self._write(self._plain.end(self._dashboard.summary(100)))
+
+    def _speak(self) -> None:
+        self._write(self._plain.next())
+
+    def _write(self, text: str) -> None:
+        if not text or self._gone:
+            return
+        file: Any = self._console.file
+        if getattr(sys.stdout, "rich_proxied_file", None) is file:
+            file = sys.stdout  # a Live of somebody else is running: through its own door, above it
+        try:
+            file.write(_encodable(text, file))
+            file.flush()
+        except (OSError, ValueError):  # closed pipe, full disk, closed file
+            self._gone = True
+
+
+class InMemory:
+    """Written to at once, in the call, so that whoever reads the console right after an update sees what was due."""
+
+    def __init__(self, dashboard: Dashboard, console: Console) -> None:
+        self._dashboard = dashboard
+        self._console = console
+
+    def tables_due(self) -> None:
+        width = max(self._console.width, 1)
+        self._print(self._dashboard.rows(width, 200, self._console))
+
+    def end(self) -> None:
+        self.tables_due()
+        self._print(self._dashboard.summary(self._console.width))
+
+    def _print(self, rows: list[Row]) -> None:
+        self._console.print(Rows(rows), markup=False, highlight=False, emoji=False, soft_wrap=False)
+
+
+class Rows:
+    """Rows as something that Rich can print."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self._rows = rows
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for row in self._rows:
+            for text, style in row:
+                yield Segment(text, style)
+            yield Segment.line()
+
+
+def _encodable(text: str, file: Any) -> str:
+    encoding = getattr(file, "encoding", None) or "utf-8"
+    return text.encode(encoding, "replace").decode(encoding)

@@ -1,0 +1,116 @@
+"""From rows to bytes: draws a frame at the bottom of a terminal, afterwards only the rows that changed.
+
+Knows nothing of descriptors and threads. It keeps to relative moves and erasing, which every terminal has; the cursor
+is hidden only while a frame is on its way, in the same bytes that show it again, so no end of the process can leave it
+hidden.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rich.color import ColorSystem
+from rich.console import Console
+from rich.style import Style
+
+from sinks.terminal.groups import row_width
+from sinks.terminal.look import Row
+
+HIDE_CURSOR: Final = "\x1b[?25l"
+SHOW_CURSOR: Final = "\x1b[?25h"
+_ERASE_LINE: Final = "\x1b[2K"
+_ERASE_BELOW: Final = "\x1b[J"
+_COLOR_SYSTEMS: Final = {
+    "standard": ColorSystem.STANDARD,
+    "256": ColorSystem.EIGHT_BIT,
+    "truecolor": ColorSystem.TRUECOLOR,
+    "windows": ColorSystem.WINDOWS,
+}
+
+
+class Painter:
+    """Draws frames for one terminal; remembers what is on the screen."""
+
+    def __init__(self, console: Console) -> None:
+        self._system = _COLOR_SYSTEMS.get(console.color_system or "")
+        self._no_color = console.no_color
+        self._shown: list[str] = []
+        self._shown_rows: list[Row] = []
+        self._columns = 0
+
+    def forget(self) -> None:
+        """Nothing of ours is on the screen any more, or nobody knows where."""
+        self._shown = []
+        self._shown_rows = []
+
+    def paint(self, rows: list[Row], columns: int, above: str = "") -> str:
+        """What to send so that the terminal shows ``rows`` as its last lines, below ``above``.
+
+        ``above`` is the user's own output in whole lines, the last one ended by a newline. Gives the empty string when
+        nothing has to be sent.
+        """
+        if above or columns != self._columns or len(rows) != len(self._shown):
+            return self._paint_all(rows, columns, above)
+        changed: list[str] = []
+        at = len(rows) - 1  # the cursor rests in the last row
+        for index, row in enumerate(rows):
+            if row is self._shown_rows[index]:
+                continue
+            text = self.text(row)
+            if text != self._shown[index]:
+                changed.append(_move(index - at) + "\r" + _ERASE_LINE + text)
+                self._shown[index] = text
+                at = index
+            self._shown_rows[index] = row
+        if not changed:
+            return ""
+        return HIDE_CURSOR + "".join(changed) + _move(len(rows) - 1 - at) + SHOW_CURSOR
+
+    def erase(self) -> str:
+        """What to send so that the frame is gone and the cursor stands where it began."""
+        if not self._shown:
+            return ""
+        lines = self._lines_on_screen(self._columns)
+        self.forget()
+        return _move(1 - lines) + "\r" + _ERASE_BELOW
+
+    def leave(self) -> str:
+        """What to send so that the frame stays as it is and the cursor goes below it."""
+        if not self._shown:
+            return SHOW_CURSOR
+        self.forget()
+        return "\r\n" + SHOW_CURSOR
+
+    def _paint_all(self, rows: list[Row], columns: int, above: str) -> str:
+        out = [HIDE_CURSOR]
+        if self._shown:
+            out += [_move(1 - self._lines_on_screen(columns)), "\r", _ERASE_BELOW]
+        out.append(above.replace("\r\n", "\n").replace("\n", "\r\n"))
+        self._shown_rows = list(rows)
+        self._shown = [self.text(row) for row in rows]
+        self._columns = columns
+        out.append("\r\n".join(self._shown))
+        out.append(SHOW_CURSOR)
+        return "".join(out)
+
+    def _lines_on_screen(self, columns: int) -> int:
+        """Lines that the frame takes now: a terminal that became narrower has folded its rows."""
+        if columns >= self._columns:
+            return len(self._shown)
+        return sum(max(-(-row_width(row) // max(columns, 1)), 1) for row in self._shown_rows)
+
+    def text(self, row: Row) -> str:
+        """``row`` with the escape sequences of its styles, as far as the terminal has colours."""
+        return "".join(self._styled(text, style) for text, style in row)
+
+    def _styled(self, text: str, style: Style) -> str:
+        if self._no_color:
+            style = style.without_color
+        return style.render(text, color_system=self._system)
+
+
+def _move(lines: int) -> str:
+    """Down by ``lines``, or up when negative."""
+    if lines == 0:
+        return ""
+    return f"\x1b[{lines}B" if lines > 0 else f"\x1b[{-lines}A"

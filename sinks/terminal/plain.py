@@ -1,0 +1,91 @@
+"""The display where there is no terminal: the tables as text, one block at each interval, never a control code.
+
+The first words of a block are always ``step N/TOTAL``, so that ``grep`` finds them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rich.console import Console
+
+from sinks.terminal import numbers
+from sinks.terminal.dashboard import Dashboard
+from sinks.terminal.look import Row
+from sinks.terminal.state import View
+from sinks.terminal.text import safe
+
+SILENT_AT_MOST_S: Final = 30.0
+"""After so long without a table there is one line of progress all the same."""
+WIDTH: Final = 100
+HEIGHT: Final = 200
+
+
+class PlainText:
+    """Tells what is to be printed next. One thread at a time."""
+
+    def __init__(self, dashboard: Dashboard, console: Console) -> None:
+        self._dashboard = dashboard
+        self._console = console
+        self._printed: View | None = None
+        self._spoke_at = dashboard.clock()
+        self._line_step: int | None = None
+
+    def next(self) -> str:
+        """A block when a new table is due, a line after a long silence in which steps were made, else nothing."""
+        dashboard = self._dashboard
+        dashboard.observe()
+        state = dashboard.state
+        if dashboard.config.show_tables and state.view is not None and state.view is not self._printed:
+            return self.block()
+        if state.latest is None or not dashboard.config.show_progress_bar:
+            return ""
+        if dashboard.clock() - self._spoke_at >= SILENT_AT_MOST_S and state.latest.step != self._line_step:
+            return self._said(self.line() + "\n")
+        return ""
+
+    def block(self) -> str:
+        """The progress in one line and the tables below it."""
+        dashboard = self._dashboard
+        self._printed = dashboard.state.view
+        lines = [self.line(dashboard.state.view)]
+        if dashboard.config.show_tables:
+            lines += [row_text(row) for row in dashboard.table_rows(WIDTH, HEIGHT, self._console)]
+        return self._said("\n".join(lines) + "\n")
+
+    def end(self, closing: list[Row]) -> str:
+        """The last state and the summary."""
+        return self.block() + "".join(f"{row_text(row)}\n" for row in closing)
+
+    def line(self, view: View | None = None) -> str:
+        """The progress at ``view``, or now, in one line:
+        ``step 641/1000  64 %  3.80 steps/s  12:41 elapsed  1:34 left  train_loss 0.2451  Training MoE``."""
+        state = self._dashboard.state
+        snapshot = state.latest if view is None else view.snapshot
+        progress = self._dashboard.progress(None if snapshot is None else snapshot.step)
+        total = "" if progress.total is None else f"/{progress.total}"
+        parts = [f"step {progress.completed}{total}"]
+        if progress.total:
+            parts.append(f"{100 * progress.completed // progress.total} %")
+        if progress.steps_per_second is not None:
+            parts.append(f"{numbers.count(progress.steps_per_second)} steps/s")
+        parts.append(f"{numbers.duration(progress.elapsed_s)} elapsed")
+        if progress.remaining_s is not None and not progress.finished:
+            parts.append(f"{numbers.duration(progress.remaining_s)} left")
+        if snapshot is not None and snapshot.train_loss is not None:
+            parts.append(f"train_loss {numbers.number(snapshot.train_loss).strip()}")
+        parts.append(safe(progress.description))
+        return "  ".join(parts)
+
+    def _said(self, text: str) -> str:
+        self._spoke_at = self._dashboard.clock()
+        latest = self._dashboard.state.latest
+        self._line_step = None if latest is None else latest.step
+        return text
+
+
+def row_text(row: Row) -> str:
+    """``row`` without its styles."""
+    return "".join(text for text, _ in row).rstrip()
+
+

@@ -1,0 +1,123 @@
+"""The progress line: alive, how far, how fast, how long still. A pure function of a few numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+
+from sinks.terminal import numbers
+from sinks.terminal.look import BAR, DIM, DONE, PLAIN, TITLE, VALUE, Glyphs, Row, Span
+from sinks.terminal.text import safe, shorten
+
+_LONGEST_DESCRIPTION = 28
+_LEAST_BAR = 8
+
+
+@dataclass(slots=True, frozen=True)
+class Progress:
+    """What the progress line says."""
+
+    description: str
+    completed: int
+    """Steps done, those before a resume included."""
+    total: int | None
+    """Steps in all; None: unknown."""
+    elapsed_s: float
+    """Since this session started."""
+    remaining_s: float | None
+    """Estimate; None: unknown."""
+    steps_per_second: float | None
+    frame: int
+    """Counts the frames in which a step had been made: the spinner stands still when training does."""
+    finished: bool = False
+
+
+def progress_row(progress: Progress, width: int, glyphs: Glyphs) -> Row:
+    """The line in at most ``width`` cells. Step and total always stay; the rest goes by importance.
+
+    The order of leaving, first to last: elapsed time, rate, description, bar, remaining time, percent.
+    """
+    spinner = _spinner(progress, glyphs)
+    steps = _steps(progress)
+    percent = _percent(progress)
+    room = width - cell_len(steps) - 3
+    want: dict[str, int] = {}
+
+    def take(part: str, cells: int) -> None:
+        nonlocal room
+        if cells and room >= cells:
+            want[part] = cells
+            room -= cells
+
+    take("percent", 6 if percent else 0)
+    take("remaining", _remaining_width(progress, width))
+    take("bar", _LEAST_BAR + 1 if percent else 0)
+    text = shorten(safe(progress.description), _LONGEST_DESCRIPTION, glyphs.ellipsis)
+    if progress.description and room >= 6:
+        text = shorten(text, min(cell_len(text), max(room - 2, 4)), glyphs.ellipsis)
+        take("description", cell_len(text) + 2)
+    take("rate", 10)
+    take("elapsed", 9)
+
+    row: list[Span] = [(f" {spinner} ", DONE if progress.finished else BAR)]
+    if "description" in want:
+        row.append((f"{text}  ", TITLE))
+    if "bar" in want:
+        row += _bar(progress, want["bar"] - 1 + room, glyphs)
+        row.append((" ", PLAIN))
+    row.append((steps, VALUE))
+    if "percent" in want:
+        row.append((f" {percent}", PLAIN))
+    if "rate" in want:
+        row.append((f"  {numbers.count(progress.steps_per_second):>6}/s", DIM))
+    if "elapsed" in want:
+        row.append((f"  {numbers.duration(progress.elapsed_s):>7}", DIM))
+    if "remaining" in want:
+        row.append((_remaining(progress, want["remaining"]), PLAIN))
+    return tuple(row)
+
+
+def _spinner(progress: Progress, glyphs: Glyphs) -> str:
+    if progress.finished:
+        done = progress.total is None or progress.completed >= progress.total
+        return ("✓" if glyphs.bar_full != "#" else "*") if done else ("■" if glyphs.bar_full != "#" else "-")
+    return glyphs.spinner[progress.frame % len(glyphs.spinner)]
+
+
+def _steps(progress: Progress) -> str:
+    if progress.total is None:
+        return f"{progress.completed} steps"
+    return f"{progress.completed:>{len(str(progress.total))}}/{progress.total}"
+
+
+def _percent(progress: Progress) -> str:
+    if progress.total is None:
+        return ""
+    # rounded down: 100 % is said when it is true
+    share = 100 if progress.total == 0 else 100 * progress.completed // progress.total
+    return f"{min(max(share, 0), 9999):>3}%"
+
+
+def _remaining_width(progress: Progress, width: int) -> int:
+    if progress.total is None:
+        return 0
+    return 14 if width >= 60 else 9
+
+
+def _remaining(progress: Progress, cells: int) -> str:
+    if progress.finished:
+        return " " * cells
+    if cells < 14:
+        return numbers.duration(progress.remaining_s).rjust(cells)
+    return f"  {numbers.duration(progress.remaining_s):>7} left"
+
+
+def _bar(progress: Progress, cells: int, glyphs: Glyphs) -> list[Span]:
+    total = progress.total or 0
+    share = 1.0 if total == 0 else min(max(progress.completed / total, 0.0), 1.0)
+    halves = int(share * cells * 2)
+    full, half = divmod(halves, 2)
+    done = glyphs.bar_full * full + (glyphs.bar_half if half else "")
+    rest = glyphs.bar_rest * (cells - full - half)
+    return [(done, DONE if share >= 1.0 else BAR), (rest, DIM)]

@@ -1,0 +1,258 @@
+"""The runtime of a live display: one thread per terminal that draws the dashboards on it and lets prints pass above.
+
+Rich makes the text; this file runs the terminal. Nothing here is ever waited for by the training loop, except at the
+end, for a bounded time.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import threading
+from typing import Final, Protocol
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.file_proxy import FileProxy
+
+from sinks.terminal.look import PLAIN, Row
+from sinks.terminal.painter import Painter
+from sinks.terminal.streams import PrintQueue, Redirection
+from sinks.terminal.text import safe
+from sinks.terminal.ticker import Ticker
+
+STOP_WITHIN_S: Final = 1.0
+"""How long the end waits for a frame that is being drawn."""
+DRAIN_WITHIN_S: Final = 0.5
+"""How long the end waits for a terminal that does not take its output."""
+
+_ESCAPES: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+
+
+class Panel(Protocol):
+    """What a screen shows: something that can say its rows at any size."""
+
+    def rows(self, width: int, height: int, /) -> list[Row]: ...
+
+    def text_due(self) -> str:
+        """Plain text for a display that cannot be pinned now; empty when nothing is due."""
+        ...
+
+
+class Device(Protocol):
+    """Where the bytes go. `sinks.terminal.tty.Terminal` is one; see `FileDevice` for the other."""
+
+    gone: bool
+    device: int
+
+    @property
+    def busy(self) -> bool: ...
+    def size(self) -> tuple[int, int]: ...
+    def write(self, data: bytes, /) -> None: ...
+    def push(self) -> None: ...
+    def drain(self, within_s: float, /) -> bool: ...
+    def close(self) -> None: ...
+
+
+class FileDevice:
+    """A terminal that can be written to only through the console's file, as on Windows."""
+
+    def __init__(self, console: Console, device: int) -> None:
+        self._console = console
+        self._file = console.file  # taken now: later the console finds our stand-in for sys.stdout
+        self.device = device
+        self.gone = False
+        self.busy = False
+
+    def size(self) -> tuple[int, int]:
+        size = self._console.size
+        return size.width, size.height
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._file.write(data.decode(self._console.encoding, "replace"))
+            self._file.flush()
+        except (OSError, ValueError):
+            self.gone = True
+
+    def push(self) -> None:
+        """Nothing is ever kept back."""
+
+    def drain(self, within_s: float) -> bool:
+        return True
+
+    def close(self) -> None:
+        """The file is the console's."""
+
+
+class Screen:
+    """All dashboards on one terminal, below each other. Made by `screen_on`."""
+
+    def __init__(self, device: Device, console: Console, interval_s: float) -> None:
+        self._device = device
+        self._encoding = console.encoding
+        self._painter = Painter(console)
+        self._panels: list[Panel] = []
+        self._ticker = Ticker(self.refresh, interval_s, "metrics-hub terminal")
+        self._prints = PrintQueue(self._ticker.wake)
+        self._redirection = Redirection(self._prints)
+        self._painting = threading.Lock()
+        self._unfinished = ""  # a printed line that has no newline yet
+        self._yielded = False
+
+    def attach(self, panel: Panel) -> None:
+        """Show ``panel``, below those that are shown already."""
+        self._panels.append(panel)
+        if not self._ticker.running:
+            self._redirection.install(self._device.device)
+            self._ticker.start()
+
+    def detach(self, panel: Panel, closing: list[Row]) -> None:
+        """Show ``panel`` a last time, leave it on the screen with ``closing`` below, and forget it.
+
+        With the last panel the screen ends: real streams back, thread gone. Takes `STOP_WITHIN_S` and
+        `DRAIN_WITHIN_S` at the most.
+        """
+        if panel not in self._panels:
+            return
+        last = len(self._panels) == 1
+        stopped = self._ticker.stop(STOP_WITHIN_S) if last else True
+        locked = self._painting.acquire(timeout=STOP_WITHIN_S)
+        try:
+            if locked and stopped and not self._device.gone and not self._gives_way():
+                self._paint_end(panel, closing, last)
+        finally:
+            self._panels.remove(panel)
+            if last:
+                _screens.pop(self._device.device, None)
+                self._redirection.remove()
+                self._say_unseen_prints()
+                self._device.close()
+            if locked:
+                self._painting.release()
+
+    def refresh(self) -> None:
+        """Draw what changed. On the thread of the ticker."""
+        if not self._painting.acquire(blocking=False):
+            return
+        try:
+            self._device.push()
+            if self._device.gone:
+                self._say_unseen_prints()
+                return
+            if self._gives_way():
+                return
+            if self._device.busy:
+                return  # the terminal has not taken the last frame yet: this one is skipped
+            columns, lines = self._device.size()
+            above = self._take_prints()
+            self._send(self._painter.paint(self._rows(columns, lines), columns, above))
+        finally:
+            self._painting.release()
+
+    # -- drawing --------------------------------------------------------------------------------------------------
+
+    def _rows(self, columns: int, lines: int) -> list[Row]:
+        # One column stays free: a character in the last one leaves the cursor where terminals disagree.
+        # One line stays free: a frame as tall as the screen would scroll with every change.
+        width, room = max(columns - 1, 1), max(lines - 1, 1)
+        rows: list[Row] = []
+        if self._unfinished:
+            line = safe(_ESCAPES.sub("", self._unfinished.rsplit("\r", 1)[-1]))
+            while cell_len(line) > width:
+                line = line[1:]
+            rows.append(((line, PLAIN),))
+        waiting = len(self._panels)
+        for panel in self._panels:
+            share = (room - len(rows)) // waiting
+            waiting -= 1
+            rows += panel.rows(width, max(share, 1))
+        return rows[-room:]
+
+    def _paint_end(self, panel: Panel, closing: list[Row], last: bool) -> None:
+        columns, lines = self._device.size()
+        above = self._take_prints()
+        if last:
+            if self._unfinished:
+                above, self._unfinished = f"{above}{self._unfinished}\n", ""
+            painter = self._painter
+            self._send(painter.paint(self._rows(columns, lines), columns, above) + painter.leave())
+            self._send("".join(f"{painter.text(row)}\r\n" for row in closing))
+            self._device.drain(DRAIN_WITHIN_S)
+            return
+        rows = panel.rows(max(columns - 1, 1), max(lines - 1, 1))
+        left = "".join(f"{self._painter.text(row)}\n" for row in (*rows, *closing))
+        others = [each for each in self._panels if each is not panel]
+        self._panels = others
+        self._send(self._painter.paint(self._rows(columns, lines), columns, above + left))
+        self._panels = [*others, panel]
+
+    def _take_prints(self) -> str:
+        """Whole lines that were printed; a line without an end is kept and shown above the dashboard meanwhile."""
+        if not self._prints:
+            return ""
+        text = self._unfinished + self._prints.take()
+        whole, newline, self._unfinished = text.rpartition("\n")
+        return whole + newline
+
+    def _send(self, text: str) -> None:
+        if text:
+            self._device.write(text.encode(self._encoding, "replace"))
+
+    # -- others on the same terminal ------------------------------------------------------------------------------
+
+    def _gives_way(self) -> bool:
+        """Whether somebody else's ``rich.live.Live`` has the terminal: then ours is plain lines in between."""
+        foreign = live_is_active()
+        if foreign and not self._yielded:
+            self._yielded = True
+            self._send(self._painter.erase())
+        elif self._yielded and not foreign:
+            self._yielded = False
+        self._redirection.pass_through(foreign)
+        if foreign:
+            text = self._take_prints() + "".join(panel.text_due() for panel in self._panels)
+            if text:
+                sys.stdout.write(text)
+        return foreign
+
+    def _say_unseen_prints(self) -> None:
+        """What was printed and could not be shown goes to the real stream, if that still takes anything."""
+        text, self._unfinished = self._unfinished + self._prints.take(), ""
+        if text:
+            self._redirection.write_through(text)
+
+    def forget_in_child(self) -> None:
+        """After a fork, in the child: real streams back; terminal and thread are the parent's."""
+        self._redirection.remove()
+        self._panels.clear()
+
+
+_screens: dict[int, Screen] = {}
+_fork_hook = False
+
+
+def screen_on(device: Device, console: Console, interval_s: float) -> Screen:
+    """The screen of this terminal: the one that is there, or a new one. ``interval_s`` counts for a new one."""
+    global _fork_hook
+    existing = _screens.get(device.device)
+    if existing is not None:
+        device.close()
+        return existing
+    if not _fork_hook and hasattr(os, "register_at_fork"):
+        _fork_hook = True
+        os.register_at_fork(after_in_child=_after_fork_in_child)
+    screen = _screens[device.device] = Screen(device, console, interval_s)
+    return screen
+
+
+def live_is_active() -> bool:
+    """Whether a ``rich.live.Live`` or ``Progress`` of somebody else has taken over the standard streams."""
+    return isinstance(sys.stdout, FileProxy) or isinstance(sys.stderr, FileProxy)
+
+
+def _after_fork_in_child() -> None:
+    for screen in list(_screens.values()):
+        screen.forget_in_child()
+    _screens.clear()

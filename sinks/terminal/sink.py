@@ -1,0 +1,80 @@
+"""The terminal sink: keeps what a snapshot says and lets the display draw in its own time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+
+from m.metrics.alerts import Alert
+from m.metrics.run import Run
+from m.metrics.snapshot import TrainingSnapshot
+from sinks.terminal.config import VisualizationConfig, check
+from sinks.terminal.dashboard import Dashboard
+from sinks.terminal.look import glyphs_for
+from sinks.terminal.outputs import Output, output_for
+from sinks.terminal.state import State
+
+
+class TerminalSink:
+    """A live dashboard on the terminal; plain text where the output is none.
+
+    ``config`` None takes the defaults. ``console`` is the Rich console to write to, None a new one on standard
+    output; a console in memory is written to in the call, every other by a thread that starts with the first run.
+    ``clock`` gives monotonic seconds. Raises ``TypeError``/``ValueError`` for a configuration that cannot work.
+
+    On an interactive terminal ``print``, ``logging`` and warnings appear above the dashboard while it is there.
+    """
+
+    def __init__(
+        self,
+        config: VisualizationConfig | None = None,
+        *,
+        console: Console | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.config = VisualizationConfig() if config is None else config
+        check(self.config)
+        if console is not None and not isinstance(console, Console):
+            raise TypeError(
+                f"console must be a rich.console.Console or None; got {console!r:.80} ({type(console).__name__})"
+            )
+        self.console = Console() if console is None else console
+        self._state = State(interval=self.config.table_update_interval)
+        self._dashboard = Dashboard(self.config, self._state, glyphs_for(self.console.encoding), clock)
+        self._output: Output | None = None
+        self._closed = False
+
+    def start(self, run: Run) -> None:
+        """Show ``run``. One that was shown before is summed up first."""
+        if self._closed:
+            return
+        self._end_run()
+        self._state = State(interval=self.config.table_update_interval, run=run)
+        self._dashboard.begin(self._state)
+        self._output = output_for(self._dashboard, self.console)
+
+    def record(self, snapshot: TrainingSnapshot) -> None:
+        """Remember ``snapshot``; on the emitting thread nothing more, unless the console is in memory."""
+        if self._output is None:
+            if self._closed:
+                return
+            self.start(Run(initial_step=max(snapshot.step, 0)))
+        if self._state.take(snapshot) and self._output is not None:
+            self._output.tables_due()
+
+    def alert(self, alert: Alert) -> None:
+        """Show ``alert`` with the next frame."""
+        self._state.add_alert(alert)
+
+    def close(self) -> None:
+        """Show the last state and a summary, and give the terminal back. Idempotent; about 1.5 s at the most."""
+        self._closed = True
+        self._end_run()
+
+    def _end_run(self) -> None:
+        output, self._output = self._output, None
+        if output is not None:
+            self._dashboard.finish()
+            output.end()

@@ -1,0 +1,130 @@
+"""What the display knows about the run. Written by the emitting thread in under a microsecond, read when drawing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from m.metrics.alerts import Alert
+from m.metrics.run import Run
+from m.metrics.snapshot import TrainingSnapshot
+from sinks.terminal.course import Course
+
+MAX_NAMES: Final = 2000
+"""Custom metrics that are remembered; a name that holds the step must not fill the memory."""
+MAX_ALERTS: Final = 50
+
+
+@dataclass(slots=True)
+class View:
+    """The moment that the tables show: the snapshot at which they were due, and what was known by then."""
+
+    snapshot: TrainingSnapshot
+    known: dict[str, Any]
+    """Custom metrics by name, each as it was measured last."""
+    experts: dict[int, float]
+    """The newest utilization that was not empty."""
+    courses: dict[str, Course]
+    """``train_loss``, ``val_loss``, ``aux_loss`` as far as they had come."""
+
+
+@dataclass(slots=True)
+class State:
+    """The run as far as it has come."""
+
+    interval: int
+    """Steps between table updates."""
+    run: Run = field(default_factory=Run)
+    latest: TrainingSnapshot | None = None
+    """The newest snapshot; the progress line shows it."""
+    view: View | None = None
+    """What the tables show; None until they were due for the first time."""
+    train_loss: Course = field(default_factory=Course)
+    val_loss: Course = field(default_factory=Course)
+    aux_loss: Course = field(default_factory=Course)
+    learning_rate: float | None = None
+    gradient_norm: float | None = None
+    gpu_memory_mb: float | None = None
+    batch_size: float | None = None
+    sequence_length: float | None = None
+    known: dict[str, Any] = field(default_factory=dict)
+    experts: dict[int, float] = field(default_factory=dict)
+    alerts: list[Alert] = field(default_factory=list)
+    first_step: int | None = None
+    """The first step of this session."""
+    snapshots: int = 0
+
+    def take(self, snapshot: TrainingSnapshot) -> bool:
+        """Remember what ``snapshot`` says; True when the tables are due at it."""
+        step = snapshot.step
+        before = self.latest
+        self.latest = snapshot
+        self.snapshots += 1
+        broke = False
+        value: float | None = snapshot.train_loss
+        if value is not None:
+            course = self.train_loss
+            was_finite = course.nonfinite_since is None
+            course.add(step, value)
+            broke = was_finite and course.nonfinite_since is not None
+        value = snapshot.val_loss
+        if value is not None:
+            self.val_loss.add(step, value)
+        value = snapshot.aux_loss
+        if value is not None:
+            self.aux_loss.add(step, value)
+        value = snapshot.learning_rate
+        if value is not None:
+            self.learning_rate = value
+        value = snapshot.gradient_norm
+        if value is not None:
+            self.gradient_norm = value
+        if snapshot.custom_metrics:
+            self.known.update(snapshot.custom_metrics)
+        if snapshot.expert_utilization:
+            self.experts = snapshot.expert_utilization
+        if before is None:
+            self.first_step = step
+            due = step % self.interval == 0
+        elif step > before.step:
+            due = step // self.interval > before.step // self.interval
+        else:
+            due = step % self.interval == 0
+        if due or broke:  # a loss that stops being finite is never kept back until the next interval
+            self.freeze()
+            return True
+        return False
+
+    def freeze(self) -> None:
+        """Let the tables show this moment."""
+        snapshot = self.latest
+        if snapshot is None:
+            return
+        if len(self.known) > MAX_NAMES:
+            for name in list(self.known)[:-MAX_NAMES]:
+                del self.known[name]
+        for name in ("gpu_memory_mb", "batch_size", "sequence_length"):
+            value = getattr(snapshot, name)
+            if value is not None:
+                setattr(self, name, value)
+        courses = {
+            "train_loss": self.train_loss.copy(),
+            "val_loss": self.val_loss.copy(),
+            "aux_loss": self.aux_loss.copy(),
+        }
+        self.view = View(snapshot, dict(self.known), self.experts, courses)
+
+    def add_alert(self, alert: Alert) -> None:
+        self.alerts.append(alert)
+        del self.alerts[:-MAX_ALERTS]
+
+    def completed(self, step: int | None = None) -> int:
+        """Steps done at ``step`` (None: the newest), those before a resume included.
+
+        Loops count from 0 or from 1. A session whose first step is the initial step counts from 0, so that step 999
+        of 1000 is the last; any other first step says that this many were done.
+        """
+        if self.latest is None:
+            return self.run.initial_step
+        at = self.latest.step if step is None else step
+        return at + (1 if self.first_step == self.run.initial_step else 0)

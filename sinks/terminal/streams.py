@@ -1,0 +1,165 @@
+"""The user's own output while a dashboard is on the screen: ``print``, ``warnings`` and ``logging`` go above it.
+
+The stand-ins for ``sys.stdout`` and ``sys.stderr`` only put text into a queue: whoever prints - a finaliser in the
+middle of a frame, a logging handler under its lock - never waits for a lock of ours.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sys
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Any, Final, TextIO
+
+MOST_WAITING: Final = 1_000_000
+"""Characters that may wait to be shown; past it, text goes to the real stream directly."""
+
+
+class PrintQueue:
+    """Text that was printed and is not on the screen yet, in the order in which it was printed."""
+
+    def __init__(self, wake: Callable[[], object]) -> None:
+        self._texts: SimpleQueue[str] = SimpleQueue()
+        self._waiting = 0
+        self._wake = wake
+
+    def put(self, text: str) -> bool:
+        """False when too much is waiting already."""
+        if self._waiting > MOST_WAITING:
+            return False
+        self._waiting += len(text)
+        self._texts.put(text)
+        self._wake()
+        return True
+
+    def __bool__(self) -> bool:
+        return not self._texts.empty()
+
+    def take(self) -> str:
+        """Everything that is waiting."""
+        texts = []
+        try:
+            while True:
+                texts.append(self._texts.get_nowait())
+        except Empty:
+            pass
+        taken = "".join(texts)
+        self._waiting = max(self._waiting - len(taken), 0)
+        return taken
+
+
+class PrintAbove(io.TextIOBase):
+    """Stands in for ``sys.stdout`` or ``sys.stderr``. Everything but writing is the real stream's."""
+
+    def __init__(self, real: TextIO, prints: PrintQueue) -> None:
+        self.real = real
+        self._prints = prints
+        self._pid = os.getpid()
+        self.released = False
+
+    def write(self, text: str) -> int:
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        if text and (self.released or os.getpid() != self._pid or not self._prints.put(text)):
+            self.real.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        if self.released or os.getpid() != self._pid:
+            self.real.flush()
+
+    def isatty(self) -> bool:
+        return self.real.isatty()
+
+    def fileno(self) -> int:
+        return self.real.fileno()
+
+    def writable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        """The real stream is not ours to close."""
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self.real.encoding
+
+    @property
+    def errors(self) -> str | None:  # type: ignore[override]
+        return self.real.errors
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+
+class Redirection:
+    """Puts the stand-ins in place and takes them away, in ``sys`` and in logging handlers made before."""
+
+    def __init__(self, prints: PrintQueue) -> None:
+        self._prints = prints
+        self._stand_ins: dict[str, PrintAbove] = {}
+        self._handlers: list[tuple[logging.StreamHandler[Any], PrintAbove]] = []
+
+    def install(self, device: int) -> None:
+        """Redirect each of the two streams that is the terminal ``device``."""
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name)
+            if _device_of(stream) == device:
+                stand_in = PrintAbove(stream, self._prints)
+                self._stand_ins[name] = stand_in
+                stream.flush()
+                setattr(sys, name, stand_in)
+        for handler in _stream_handlers():
+            for stand_in in self._stand_ins.values():
+                if handler.stream is stand_in.real:
+                    handler.setStream(stand_in)
+                    self._handlers.append((handler, stand_in))
+
+    def pass_through(self, wanted: bool) -> None:
+        """Let the stand-ins write to the real streams directly, or queue again."""
+        for stand_in in self._stand_ins.values():
+            stand_in.released = wanted
+
+    def write_through(self, text: str) -> None:
+        """Write ``text`` to the real standard output; a stream that takes nothing any more is no error."""
+        stand_in = self._stand_ins.get("stdout") or self._stand_ins.get("stderr")
+        stream = stand_in.real if stand_in is not None else sys.stdout
+        try:
+            stream.write(text)
+            stream.flush()
+        except (OSError, ValueError, AttributeError):  # hung up, closed, None
+            pass
+
+    def remove(self) -> None:
+        """Put the real streams back, unless somebody else has replaced ours meanwhile."""
+        for name, stand_in in self._stand_ins.items():
+            stand_in.released = True  # whoever kept it writes to the real stream from now on
+            if getattr(sys, name) is stand_in:
+                setattr(sys, name, stand_in.real)
+        for handler, stand_in in self._handlers:
+            if handler.stream is stand_in:
+                handler.stream = stand_in.real  # not setStream: its lock may be held by a thread a fork left behind
+        self._stand_ins.clear()
+        self._handlers.clear()
+
+
+def _device_of(stream: Any) -> int | None:
+    """The terminal that ``stream`` writes to, or None."""
+    try:
+        descriptor = stream.fileno()
+        return os.fstat(descriptor).st_rdev if os.isatty(descriptor) else None
+    except Exception:  # replaced by the user, closed, or None
+        return None
+
+
+def _stream_handlers() -> list[logging.StreamHandler[Any]]:
+    loggers: list[Any] = [logging.root, *logging.root.manager.loggerDict.values()]
+    return [
+        handler
+        for logger in loggers
+        for handler in getattr(logger, "handlers", ())
+        if isinstance(handler, logging.StreamHandler)
+    ]

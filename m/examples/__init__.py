@@ -1,0 +1,1 @@
+"""Runnable examples: real training, small enough to watch from start to end."""

@@ -1,0 +1,67 @@
+"""The training of `training` with every display on: one hub, one emit a step."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from m.examples.trajectory_3d.training import StepResult, TrajectoryTrainer
+from m.hub.hub import MetricsHub
+from m.metrics.snapshot import TrainingSnapshot
+from sinks.jsonl import JsonlSink
+from sinks.plotting.sink import PlotSink
+from sinks.terminal.config import VisualizationConfig
+from sinks.terminal.sink import TerminalSink
+
+DEFAULT_STEPS = 1000
+
+
+def run_demo(
+    *, steps: int | None = None, experts: int = 8, out: Path | None = None, plots: bool = True, seed: int = 0
+) -> int:
+    """Train and show; gives the exit status: 0, or 130 after Ctrl-C.
+
+    ``steps`` None means `DEFAULT_STEPS`. ``out`` is the folder for the journal and the figure, None a new one named
+    after the time below ``runs``. Whatever was recorded is kept when the run is interrupted.
+    """
+    total = DEFAULT_STEPS if steps is None else steps
+    folder = out if out is not None else Path("runs") / time.strftime("%Y-%m-%d_%H-%M-%S")
+    folder.mkdir(parents=True, exist_ok=True)
+    journal = JsonlSink(folder / "journal.jsonl")
+    figure = PlotSink.moe(n_experts=experts) if plots else None
+    terminal = TerminalSink(VisualizationConfig(table_update_interval=10))
+    trainer = TrajectoryTrainer(n_experts=experts, seed=seed, total_steps=total)
+    status = 0
+    with MetricsHub([journal, *([figure] if figure is not None else []), terminal]) as hub:
+        hub.start(total_steps=total, description=f"trajectories, {experts} experts")
+        try:
+            for result in trainer.train():
+                hub.emit(snapshot_of_step(result))
+        except KeyboardInterrupt:
+            status = 130
+    print(f"journal  {journal.path}")
+    if figure is not None:
+        path = folder / "training.png"
+        figure.save_plot(path)
+        print(f"figure   {path}")
+    return status
+
+
+def snapshot_of_step(result: StepResult) -> TrainingSnapshot:
+    """What the hub is told of one step of the example."""
+    return TrainingSnapshot(
+        step=result.step,
+        train_loss=result.train_loss,
+        val_loss=result.val_loss,
+        learning_rate=result.learning_rate,
+        aux_loss=result.aux_loss,
+        expert_utilization=result.expert_utilization,
+        batch_size=result.batch_size,
+        gradient_norm=result.gradient_norm,
+        custom_metrics={
+            "position_error": result.position_error,
+            "velocity_error": result.velocity_error,
+            "routing_entropy": result.routing_entropy,
+            "specialization": result.specialization,
+        },
+    )

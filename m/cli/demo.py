@@ -1,0 +1,49 @@
+"""``metrics-hub demo``: trains a small Mixture of Experts and shows it on every display."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def add_to(commands: Any) -> None:
+    """Add the command and its options to an argument parser's commands."""
+    parser = commands.add_parser(
+        "demo",
+        help="train a small Mixture of Experts with the terminal, plots and journal on",
+        description=(
+            "Train a small Mixture of Experts (NumPy only) to predict 3-D trajectories, with the terminal display, the "
+            "plots and the journal subscribed to one hub. Takes about 15 s; leaves the figure and the journal in a "
+            "folder below runs/."
+        ),
+    )
+    parser.add_argument("--steps", type=_positive, default=None, metavar="N", help="training steps (default: 1000)")
+    parser.add_argument("--experts", type=_positive, default=8, metavar="N", help="experts (default: 8)")
+    parser.add_argument("--out", type=Path, default=None, metavar="DIR", help="folder for the results (default: runs/<time>)")
+    parser.add_argument("--no-plots", action="store_true", help="leave the plotting sink out")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the data and the model (default: 0)")
+    parser.set_defaults(command=run)
+
+
+def run(given: argparse.Namespace) -> int:
+    """Run the demo; 0 when it ran to its end, 130 when it was interrupted."""
+    from m.examples.trajectory_3d.demo import run_demo  # loads NumPy: only when it is wanted
+
+    if given.experts < 2:
+        print("metrics-hub demo: a mixture needs 2 experts or more", file=sys.stderr)
+        return 2
+    return run_demo(
+        steps=given.steps, experts=given.experts, out=given.out, plots=not given.no_plots, seed=given.seed
+    )
+
+
+def _positive(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of 1 or more; got {text!r}")
+    return number

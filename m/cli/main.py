@@ -1,0 +1,20 @@
+"""Reads the command line and hands over to the command; knows no command's inside."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from m.cli import demo
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that ``arguments`` name (None: those of the process); gives the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="metrics-hub", description="Emit training metrics once; see them in the terminal, in plots and in files."
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    demo.add_to(commands)
+    given = parser.parse_args(arguments)
+    status: int = given.command(given)
+    return status

@@ -20,6 +20,8 @@ import pyte
 
 ROOT = Path(__file__).parents[1]
 
+_SETTINGS_OF_TERMINALS = ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "COLUMNS", "LINES")
+
 PREAMBLE = """
 import faulthandler, os, sys, time
 faulthandler.dump_traceback_later(40, exit=True)
@@ -96,7 +98,7 @@ def run_on_terminal(
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
     environment = {
-        **{name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES")},
+        **{name: value for name, value in os.environ.items() if name not in _SETTINGS_OF_TERMINALS},
         "TERM": "xterm-256color",
         "PYTHONPATH": str(ROOT),
         "PYTHONIOENCODING": "utf-8",

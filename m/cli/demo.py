@@ -21,7 +21,9 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument("--steps", type=_positive, default=None, metavar="N", help="training steps (default: 1000)")
     parser.add_argument("--experts", type=_positive, default=8, metavar="N", help="experts (default: 8)")
-    parser.add_argument("--out", type=Path, default=None, metavar="DIR", help="folder for the results (default: runs/<time>)")
+    parser.add_argument(
+        "--out", type=Path, default=None, metavar="DIR", help="folder for the results (default: runs/<time>)"
+    )
     parser.add_argument("--no-plots", action="store_true", help="leave the plotting sink out")
     parser.add_argument("--seed", type=int, default=0, help="seed of the data and the model (default: 0)")
     parser.set_defaults(command=run)
@@ -34,9 +36,7 @@ def run(given: argparse.Namespace) -> int:
     if given.experts < 2:
         print("metrics-hub demo: a mixture needs 2 experts or more", file=sys.stderr)
         return 2
-    return run_demo(
-        steps=given.steps, experts=given.experts, out=given.out, plots=not given.no_plots, seed=given.seed
-    )
+    return run_demo(steps=given.steps, experts=given.experts, out=given.out, plots=not given.no_plots, seed=given.seed)
 
 
 def _positive(text: str) -> int:

@@ -271,8 +271,8 @@ class Dashboard:
                 (f"  last {numbers.number(course.last, 9)}", groups.value_style(course.last)),
                 (f"  best {numbers.number(best, 9)}", PLAIN),
                 (at.ljust(9 + digits), DIM),
-                (f"  first {numbers.number(course.first, 9)}", DIM),
                 (f"  {course.nonfinite} not finite" if course.nonfinite else "", LOOK),
+                (f"  first {numbers.number(course.first, 9)}", DIM),
             )
             rows.append(groups.clip(row, width))
         return rows

@@ -305,7 +305,7 @@ def system_rows(system: SystemMetrics, machine: Machine) -> list[tuple[str, str]
     if used is not None:
         text = numbers.memory(used).rjust(8)
         if total:
-            text = f"{text} of {numbers.memory(total)}, {100 * used / total:.0f} %"
+            text = f"{text}  {100 * used / total:.0f} %"
         rows.append(("gpu memory", text))
     if system.gpu_utilization_percent is not None:
         rows.append(("gpu busy", numbers.percent(system.gpu_utilization_percent).rjust(8)))
@@ -347,7 +347,7 @@ def _pair(rows: Sequence[tuple[str, str]], index: int, width: int) -> Row:
         return ()
     name, text = rows[index]
     style = WORSE if text.strip() in ("nan", "inf", "-inf") else VALUE
-    return clip(((" " + fit(name, min(17, max(width - 10, 4))), NAME), (text, style)), width)
+    return clip(((" " + fit(name, min(17, max(width - 1 - len(text), 4))), NAME), (text, style)), width)
 
 
 # -- custom metrics -----------------------------------------------------------------------------------------------

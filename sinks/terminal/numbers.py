@@ -66,7 +66,7 @@ def count(value: float | None) -> str:
     for limit, divisor, unit in ((1e4, 1.0, ""), (1e6, 1e3, "k"), (1e9, 1e6, "M"), (1e12, 1e9, "G")):
         if size < limit:
             scaled = value / divisor
-            return f"{scaled:.2f}{unit}" if size < 100 else f"{scaled:.1f}{unit}"
+            return f"{scaled:.2f}{unit}" if abs(scaled) < 100 else f"{scaled:.1f}{unit}"
     return exponent(value)
 
 

@@ -104,12 +104,21 @@ class AsText:
     def _write(self, text: str) -> None:
         if not text or self._gone:
             return
-        file: Any = self._console.file
-        if getattr(sys.stdout, "rich_proxied_file", None) is file:
-            file = sys.stdout  # a Live of somebody else is running: through its own door, above it
+        file = self._console.file
+        proxy: Any = sys.stdout
         try:
-            file.write(_encodable(text, file))
-            file.flush()
+            if getattr(proxy, "rich_proxied_file", None) is file:
+                proxy.write(text)  # a Live of somebody else is running: through its own door, above it
+                return
+            data = text.encode(getattr(file, "encoding", None) or "utf-8", "replace")
+            descriptor = _descriptor(file)
+            if descriptor is None or self._console.is_jupyter:
+                file.write(data.decode(getattr(file, "encoding", None) or "utf-8"))
+                file.flush()
+                return
+            file.flush()  # what the user printed before comes before
+            while data:  # not through the file: what a full disk refuses would wait there and fail again at exit
+                data = data[os.write(descriptor, data) :]
         except (OSError, ValueError):  # closed pipe, full disk, closed file
             self._gone = True
 
@@ -144,8 +153,3 @@ class Rows:
             for text, style in row:
                 yield Segment(text, style)
             yield Segment.line()
-
-
-def _encodable(text: str, file: Any) -> str:
-    encoding = getattr(file, "encoding", None) or "utf-8"
-    return text.encode(encoding, "replace").decode(encoding)

@@ -87,5 +87,3 @@ class PlainText:
 def row_text(row: Row) -> str:
     """``row`` without its styles."""
     return "".join(text for text, _ in row).rstrip()
-
-

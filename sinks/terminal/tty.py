@@ -42,8 +42,9 @@ class Terminal:
 
     def write(self, data: bytes) -> None:
         """Send what was unsent and then ``data``, as far as the terminal takes it now."""
-        self._unsent += data
-        self.push()
+        if not self.gone and self._descriptor is not None:
+            self._unsent += data
+            self.push()
 
     def push(self) -> None:
         """Send what is unsent, as far as the terminal takes it now."""

@@ -1,0 +1,278 @@
+"""The dashboard: what it shows at which size, what gives way first, and that it works only when something changed."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from typing import Any
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from m.metrics.alerts import Alert
+from m.metrics.run import Run
+from m.metrics.snapshot import TrainingSnapshot
+from m.metrics.system import Machine
+from sinks.terminal.config import VisualizationConfig
+from sinks.terminal.dashboard import Dashboard
+from sinks.terminal.groups import row_width
+from sinks.terminal.look import UNICODE
+from sinks.terminal.state import State
+
+CONSOLE = Console(file=io.StringIO(), width=80, height=24)
+
+
+class Clock:
+    """A clock turned by hand."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class NoMachine:
+    """A sampler that counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.readings = 0
+
+    def read(self) -> Machine:
+        self.readings += 1
+        return Machine(cpu_percent=50.0)
+
+
+def snapshot(step: int, **more: Any) -> TrainingSnapshot:
+    fields: dict[str, Any] = {
+        "step": step,
+        "train_loss": 2.0 / (step + 1),
+        "val_loss": 1.5,
+        "aux_loss": 0.01,
+        "learning_rate": 3e-4,
+        "expert_utilization": dict.fromkeys(range(8), 0.125),
+        "batch_size": 32,
+        "gradient_norm": 0.9,
+        "gpu_memory_mb": 41_200.0,
+        "custom_metrics": {f"metric_{index}": index / 10 for index in range(6)},
+    }
+    return TrainingSnapshot(**{**fields, **more})
+
+
+class Shown:
+    """A dashboard with its state and clock."""
+
+    def __init__(self, total: int | None = 100, **config: Any) -> None:
+        self.clock = Clock()
+        self.machine = NoMachine()
+        self.state = State(interval=config.get("table_update_interval", 25), run=Run("Training MoE", total))
+        self.dashboard = Dashboard(
+            VisualizationConfig(**config),
+            self.state,
+            UNICODE,
+            self.clock,
+            self.machine,  # type: ignore[arg-type]
+        )
+
+    def take(self, *snapshots: TrainingSnapshot) -> None:
+        for each in snapshots:
+            self.clock.now += 0.5
+            self.state.take(each)
+            self.dashboard.observe()
+
+    def lines(self, width: int = 79, height: int = 23) -> list[str]:
+        rows = self.dashboard.rows(width, height, CONSOLE)
+        assert len(rows) <= height
+        assert all(row_width(row) <= width for row in rows)
+        return ["".join(text for text, _ in row).rstrip() for row in rows]
+
+    def text(self, width: int = 79, height: int = 23) -> str:
+        return "\n".join(self.lines(width, height))
+
+
+def test_at_80_by_24_everything_has_its_place() -> None:
+    shown = Shown()
+    shown.take(*(snapshot(step) for step in range(51)))
+    lines = shown.lines()
+
+    titles = [line.split()[1] for line in lines if line.startswith("──")]
+    assert titles == ["status", "experts", "speed", "metrics"]
+    assert "step  50" in lines[0]
+    assert "51/100" in lines[-1]
+    for part in ("train_loss", "val_loss", "aux_loss", "learning_rate", "gradient_norm", "gpu memory", "metric_5"):
+        assert part in shown.text()
+    assert "steps/s              2.00" in shown.text()
+    assert "samples/s           64.00" in shown.text()
+
+
+@pytest.mark.parametrize("height", range(1, 30))
+@pytest.mark.parametrize("width", [15, 39, 79, 119, 199])
+def test_whatever_the_size_progress_is_last_and_the_loss_never_goes(width: int, height: int) -> None:
+    shown = Shown()
+    shown.take(*(snapshot(step) for step in range(51)))
+    shown.state.add_alert(Alert(3, "loss_spike", "0.91"))
+    lines = shown.lines(width, height)
+
+    assert "51/100" in lines[-1]
+    if height >= 4 and width >= 30:
+        assert any("train_loss" in line for line in lines)
+        assert any(line.startswith(" ! step 3") for line in lines)
+
+
+def test_what_matters_least_goes_first() -> None:
+    shown = Shown()
+    custom = {f"metric_{index}": index / 10 for index in range(20)}
+    shown.take(*(snapshot(step, custom_metrics=custom) for step in range(51)))
+    parts = ["metric_19", "── speed", "0.125", "learning_rate", "val_loss", "train_loss"]
+    heights = range(1, 40)
+    gone_at = [max((height for height in heights if part not in shown.text(79, height)), default=0) for part in parts]
+
+    assert gone_at[0] > gone_at[1] >= gone_at[2] > gone_at[3] > gone_at[4] > gone_at[5]
+
+
+def test_wide_terminals_get_two_columns() -> None:
+    shown = Shown()
+    shown.take(*(snapshot(step) for step in range(51)))
+    first = shown.lines(119, 39)[0]
+    assert "status" in first
+    assert "experts" in first
+
+
+def test_tables_stand_still_between_their_intervals_while_the_progress_line_moves() -> None:
+    shown = Shown()
+    shown.take(snapshot(0))
+    before = shown.dashboard.rows(79, 23, CONSOLE)
+    shown.take(*(snapshot(step) for step in range(1, 20)))
+    after = shown.dashboard.rows(79, 23, CONSOLE)
+
+    assert all(one is other for one, other in zip(before[:-1], after[:-1], strict=True))
+    assert before[-1] != after[-1]
+
+
+def test_the_first_snapshot_is_shown_before_the_first_table_is_due() -> None:
+    shown = Shown()
+    shown.take(snapshot(1))
+    assert "train_loss           1.0000" in shown.text()
+
+
+def test_the_last_state_is_shown_at_the_end() -> None:
+    shown = Shown()
+    shown.take(*(snapshot(step) for step in range(38)))
+    shown.dashboard.finish()
+    assert "step  37" in shown.lines()[0]
+    elapsed = shown.dashboard.elapsed_s
+    shown.clock.now += 100
+    assert shown.dashboard.elapsed_s == elapsed
+
+
+def test_switches_leave_out_what_they_name() -> None:
+    cases = {
+        "show_throughput": "steps/s",
+        "show_system_metrics": "gradient_norm",
+        "show_expert_utilization": "experts",
+        "show_progress_bar": "51/100",
+        "show_tables": "train_loss",
+    }
+    for switch, part in cases.items():
+        shown = Shown(**{switch: False})
+        shown.take(*(snapshot(step) for step in range(51)))
+        assert part not in shown.text()
+        on = Shown()
+        on.take(*(snapshot(step) for step in range(51)))
+        assert part in on.text()
+
+
+def test_without_utilization_the_display_says_so_instead_of_inventing_one() -> None:
+    shown = Shown()
+    shown.take(snapshot(0, expert_utilization={}))
+    assert "experts                   -    no utilization given" in shown.text()
+    quiet = Shown(show_expert_utilization=False)
+    quiet.take(snapshot(0, expert_utilization={}))
+    assert "utilization" not in quiet.text()
+
+
+def test_given_throughput_goes_before_derived() -> None:
+    shown = Shown()
+    shown.take(*(snapshot(step, custom_metrics={"samples_per_sec": 777.0}) for step in range(3)))
+    shown.state.freeze()
+    assert "samples/s           777.0" in shown.text()
+    assert "── metrics" not in shown.text()
+
+
+def test_the_machine_is_read_at_most_once_a_second() -> None:
+    shown = Shown(table_update_interval=1)
+    for step in range(20):
+        shown.take(snapshot(step))
+        shown.text()
+    assert shown.machine.readings <= 11  # ten seconds passed
+    assert re.search(r"cpu busy +50 %", shown.text())
+
+
+def test_a_custom_table_takes_the_place_of_custom_metrics() -> None:
+    def build(snapshot: TrainingSnapshot) -> Table:
+        table = Table(title="Custom Metrics")
+        table.add_column("Name of the metric")
+        for name in snapshot.custom_metrics:
+            table.add_row(name.upper())
+        return table
+
+    shown = Shown(custom_table_builder=build)
+    shown.take(snapshot(0))
+    text = shown.text(79, 40)
+    assert "Custom Metrics" in text
+    assert "METRIC_5" in text
+    assert "── metrics" not in text
+
+
+def test_a_custom_table_that_raises_is_named_and_the_built_in_one_shown() -> None:
+    def build(snapshot: TrainingSnapshot) -> Table:
+        raise KeyError("accuracy\x1b[2J")
+
+    shown = Shown(custom_table_builder=build)
+    shown.take(snapshot(0))
+    text = shown.text(79, 40)
+    assert "custom_table_builder: KeyError: 'accuracy" in text
+    assert "\x1b" not in text
+    assert "metric_5" in text
+
+
+def test_alerts_appear_with_the_next_frame_without_a_new_table() -> None:
+    shown = Shown()
+    shown.take(snapshot(0))
+    shown.text()
+    shown.state.add_alert(Alert(0, "dead_expert", "expert 3 gets nothing"))
+    assert " ! step 0  dead expert: expert 3 gets nothing" in shown.lines()
+
+
+def test_the_remaining_time_follows_the_recent_rate_of_this_session() -> None:
+    shown = Shown(total=1000)
+    shown.state.run = Run("resumed", 1000, 500)
+    shown.state.take(snapshot(500))
+    shown.clock.now += 60  # compiling: says nothing about the rest
+    shown.state.take(snapshot(501))
+    shown.dashboard.observe()
+    for step in range(502, 600):
+        shown.take(snapshot(step))
+    progress = shown.dashboard.progress()
+    assert progress.completed == 600
+    assert progress.remaining_s == pytest.approx(400 * 0.5)
+
+
+def test_the_summary_says_first_best_and_last() -> None:
+    shown = Shown()
+    shown.take(*(snapshot(step, train_loss=[3.0, 1.0, math.nan, 2.0][step], val_loss=None) for step in range(4)))
+    shown.dashboard.finish()
+    title, train, aux = ("".join(text for text, _ in row) for row in shown.dashboard.summary(79))
+    assert "4 steps in 0:02" in title
+    assert train.startswith(" train_loss   last    2.0000  best    1.0000 at step 1  1 not finite")
+    assert aux == " aux_loss     last    0.0100  best    0.0100 at step 0  first    0.0100"
+
+
+def test_an_empty_run_has_a_summary_too() -> None:
+    shown = Shown()
+    shown.dashboard.finish()
+    (title,) = shown.dashboard.summary(79)
+    assert "0 steps" in "".join(text for text, _ in title)
+    assert "0/100" in shown.text()

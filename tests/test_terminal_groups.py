@@ -1,0 +1,187 @@
+"""The tables as pure functions: what they say, at every width, without a cut number or a row too long."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+from rich.cells import cell_len
+
+from m.metrics.alerts import Alert
+from m.metrics.performance import SystemMetrics, ThroughputMetrics
+from m.metrics.run import Run
+from m.metrics.snapshot import TrainingSnapshot
+from m.metrics.system import Machine
+from sinks.terminal import groups
+from sinks.terminal.groups import Levels
+from sinks.terminal.look import BETTER, LOOK, UNICODE, WORSE
+from sinks.terminal.state import State
+from sinks.terminal.trends import Trends
+
+WIDTHS = [10, 20, 39, 58, 79, 119, 199]
+
+
+def texts(level: list[groups.Row]) -> list[str]:
+    return ["".join(text for text, _ in row).rstrip() for row in level]
+
+
+def status_of(width: int = 79, **fields: float | None) -> Levels:
+    state = State(interval=1, run=Run(total_steps=1000))
+    trends = Trends()
+    for step in range(3):
+        state.take(TrainingSnapshot(step=step, **{"train_loss": 2.0 - step / 2, "learning_rate": 3e-4, **fields}))
+        assert state.view is not None
+        for name, course in state.view.courses.items():
+            trends.see_course(name, course)
+    return groups.status(state, trends, width, UNICODE, experts_missing=True)
+
+
+def every_level(width: int) -> list[Levels]:
+    loads = {expert: 0.125 + expert / 1000 for expert in range(8)}
+    many = dict.fromkeys(range(300), 1 / 300)
+    known = {"position_error": 0.134, "a_rather_long_name_of_a_metric": 1e-9, "phase": "warmup", "损失": 1.0, "n": 12}
+    speed = groups.speed_rows(ThroughputMetrics(3.77, 3.77, 120.5, 181_230.0))
+    system = groups.system_rows(SystemMetrics(41_200.0, 80_000.0, 93.0, 0.87), Machine(cpu_percent=50.0))
+    return [
+        status_of(width),
+        groups.experts(loads, width, UNICODE),
+        groups.experts(many, width, UNICODE),
+        groups.performance(speed, system, width, UNICODE),
+        groups.metrics(known, Trends(), width, UNICODE),
+        groups.alerts([Alert(588, "loss_spike", "0.91, 6.2 deviations above the running median")], width, UNICODE),
+    ]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_group_has_a_row_wider_than_the_screen_at_any_level(width: int) -> None:
+    for levels in every_level(width):
+        for level in levels:
+            assert all(cell_len(text) <= width for text in texts(level))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_levels_only_shrink(width: int) -> None:
+    for levels in every_level(width):
+        sizes = [len(level) for level in levels]
+        assert sizes == sorted(sizes, reverse=True)
+
+
+def test_the_status_shows_each_loss_with_its_best_and_where_it_was() -> None:
+    rows = texts(status_of(val_loss=0.7)[0])
+    assert rows[0].startswith("── status ──")
+    assert rows[0].endswith("step    2 ──")
+    assert rows[1] == " train_loss           1.0000 ↓   best    1.0000 at step    2"
+    assert rows[2] == " val_loss             0.7000 →   best    0.7000 at step    0   measured at    2"
+    assert rows[3] == " learning_rate       3.00e-4"
+    assert rows[4] == " experts                   -    no utilization given"
+
+
+def test_a_falling_loss_is_green_and_a_rising_one_red() -> None:
+    falling = status_of()[0][1]
+    assert ("↓", BETTER) in falling
+    state, trends = State(interval=1), Trends()
+    for step, loss in enumerate((1.0, 2.0)):
+        state.take(TrainingSnapshot(step=step, train_loss=loss))
+        assert state.view is not None
+        trends.see_course("train_loss", state.view.courses["train_loss"])
+    rising = groups.status(state, trends, 79, UNICODE, experts_missing=False)[0][1]
+    assert ("↑", WORSE) in rising
+
+
+@pytest.mark.parametrize(("value", "word"), [(math.nan, "nan"), (math.inf, "inf"), (-math.inf, "-inf")])
+def test_a_loss_that_is_not_finite_is_red_and_says_since_when(value: float, word: str) -> None:
+    row = status_of(train_loss=value)[0][1]
+    assert (word.rjust(10), WORSE) in row
+    assert "since step    0" in "".join(text for text, _ in row)
+
+
+def test_experts_are_shown_against_their_fair_share() -> None:
+    title, *rows = groups.experts({0: 0.5, 1: 0.25, 2: 0.25, 3: 0.0}, 79, UNICODE)[0]
+    title_text = "".join(text for text, _ in title)
+    for note in ("4 experts", "entropy 1.04", "effective 2.8", "cv 0.71", "dead 3"):
+        assert note in title_text
+    cells = "".join(texts(rows))
+    assert re.search(r"0 █{10} 0\.500", cells)  # twice the fair share and more: the bar is full
+    assert re.search(r"1 █{8}   0\.250", cells)  # the fair share is eight cells
+    assert re.search(r"3 {12}0\.000", cells)
+    assert any(text == " 0.000" and style is WORSE for text, style in rows[0])
+
+
+def test_an_overloaded_expert_stands_out() -> None:
+    _, row = groups.experts({0: 0.8, 1: 0.1, 2: 0.1}, 79, UNICODE)[0]
+    assert any(text == " 0.800" and style is LOOK for text, style in row)
+
+
+def test_many_experts_become_a_strip_and_then_one_line() -> None:
+    loads = dict.fromkeys(range(64), 1.0)
+    loads[7] = 0.0
+    levels = groups.experts(loads, 79, UNICODE)
+    assert len(levels[0]) == 2
+    assert texts(levels[0])[1].strip() == "▅" * 7 + "▁" + "▅" * 56
+    assert len(levels[2]) == 1
+    assert "dead 7" in texts(levels[2])[0]
+
+
+def test_a_line_with_fewer_characters_than_experts_still_shows_the_dead_one() -> None:
+    loads = dict.fromkeys(range(256), 1.0)
+    loads[100] = 0.0
+    (line,) = texts(groups.experts(loads, 60, UNICODE)[2])
+    assert "▁" in line
+
+
+@pytest.mark.parametrize("loads", [{0: 0.0, 1: 0.0}, {0: math.nan, 1: math.nan}, {0: -1.0, 1: 0.0}])
+def test_experts_without_any_load_say_so(loads: dict[int, float]) -> None:
+    assert "no load" in texts(groups.experts(loads, 79, UNICODE)[0])[0]
+
+
+def test_speed_and_system_stand_side_by_side_where_there_is_room() -> None:
+    speed = groups.speed_rows(ThroughputMetrics(3.77, 3.77, 120.5, 181_230.0))
+    system = groups.system_rows(SystemMetrics(41_200.0, 80_000.0, 93.0, 0.87), Machine(process_memory_mb=6100.0))
+    rows = texts(groups.performance(speed, system, 79, UNICODE)[0])
+    assert "── speed ──" in rows[0]
+    assert "── system ──" in rows[0]
+    assert re.match(r" steps/s +3\.77 +gradient_norm +0\.8700", rows[1])
+    assert re.match(r" samples/s +120\.5 +gpu memory +41\.2 GB  52 %", rows[2])
+    assert re.match(r" tokens/s +181\.2k +gpu busy +93 %", rows[3])
+    narrow = texts(groups.performance(speed, system, 39, UNICODE)[0])
+    assert len(narrow) == len(speed) + len(system) + 2
+    assert texts(groups.performance(speed, system, 79, UNICODE)[1])[0].startswith(" steps/s 3.77  samples/s 120.5")
+
+
+def test_rates_that_are_not_known_are_not_shown() -> None:
+    assert groups.speed_rows(ThroughputMetrics()) == [("steps/s", "       -")]
+    assert groups.system_rows(SystemMetrics(), Machine()) == []
+
+
+def test_custom_metrics_show_numbers_and_short_strings_and_skip_the_rest() -> None:
+    known = {
+        "accuracy": 0.912,
+        "phase": "warmup",
+        "histogram": [1, 2],
+        "essay": "x" * 100,
+        "flag": True,
+        "nan": math.nan,
+    }
+    text = " ".join(texts(groups.metrics(known, Trends(), 79, UNICODE)[0]))
+    assert re.search(r"accuracy +0\.9120", text)
+    assert re.search(r"phase +warmup", text)
+    assert re.search(r"flag +yes", text)
+    assert re.search(r"nan +nan", text)
+    assert "histogram" not in text
+    assert "xxx" not in text
+
+
+def test_custom_metrics_that_do_not_fit_are_counted() -> None:
+    known = {f"metric_{index}": float(index) for index in range(20)}
+    rows = texts(groups.metrics(known, Trends(), 79, UNICODE)[1])
+    assert rows[-1].endswith("more")
+    shown = len(re.findall(r"metric_\d+", " ".join(rows)))
+    assert f"+{20 - shown} more" in rows[-1]
+
+
+def test_alerts_keep_to_one_row_each() -> None:
+    raised = [Alert(step, "loss_spike", "long " * 60 + "\n\x1b[2J") for step in range(5)]
+    level = groups.alerts(raised, 79, UNICODE)[0]
+    assert len(level) == 3
+    assert all(text.startswith(" ! step ") and cell_len(text) <= 79 and "\n" not in text for text in texts(level))

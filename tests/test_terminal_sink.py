@@ -1,0 +1,161 @@
+"""The terminal sink as a hub sees it: any console, any order of calls, nothing raised."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from m.hub.hub import MetricsHub
+from m.metrics.alerts import Alert
+from m.metrics.run import Run
+from m.metrics.snapshot import TrainingSnapshot
+from sinks.terminal.config import VisualizationConfig
+from sinks.terminal.sink import TerminalSink
+
+ROOT = Path(__file__).parents[1]
+
+
+def in_memory(width: int = 80, **config: int) -> tuple[TerminalSink, io.StringIO]:
+    file = io.StringIO()
+    sink = TerminalSink(VisualizationConfig(**config), console=Console(file=file, width=width, height=24))  # type: ignore[arg-type]
+    return sink, file
+
+
+def taken(file: io.StringIO) -> str:
+    text = file.getvalue()
+    file.seek(0)
+    file.truncate()
+    return text
+
+
+def test_a_console_in_memory_holds_the_table_right_after_the_update_that_was_due() -> None:
+    sink, file = in_memory()
+    sink.start(Run("a run", 100))
+    shown = {}
+    for step in range(60):
+        sink.record(TrainingSnapshot(step=step, train_loss=1.0 / (step + 1)))
+        if text := taken(file):
+            shown[step] = text
+    assert list(shown) == [0, 25, 50]
+    assert "train_loss           0.0385" in shown[25]
+    assert "26/100" in shown[25]
+
+
+def test_the_final_state_and_a_summary_come_at_close_and_only_once() -> None:
+    sink, file = in_memory()
+    sink.start(Run("a run", 100))
+    for step in range(38):
+        sink.record(TrainingSnapshot(step=step, train_loss=1.0))
+    taken(file)
+    sink.close()
+    text = taken(file)
+    assert "step  37" in text
+    assert "── summary" in text
+    sink.close()
+    assert taken(file) == ""
+
+
+def test_a_recording_console_can_be_exported() -> None:
+    console = Console(record=True, file=io.StringIO(), width=80, force_terminal=True)
+    with MetricsHub([TerminalSink(console=console)], strict=True) as hub:
+        hub.emit(TrainingSnapshot(step=0, train_loss=0.25))
+    assert "train_loss" in console.export_text()
+
+
+def test_every_order_of_calls_is_safe() -> None:
+    sink, file = in_memory()
+    sink.alert(Alert(0, "rule", "before anything"))
+    sink.record(TrainingSnapshot(step=5, train_loss=1.0))  # before start
+    sink.close()
+    sink.record(TrainingSnapshot(step=6, train_loss=1.0))
+    sink.start(Run("again", 10))
+    sink.alert(Alert(0, "rule", "after everything"))
+    sink.close()
+    text = file.getvalue()
+    assert "step    5" in text
+    assert "again" not in text
+
+
+def test_a_second_run_sums_up_the_first() -> None:
+    sink, file = in_memory()
+    with MetricsHub([sink], strict=True) as hub:
+        hub.start(10, "first")
+        hub.emit(TrainingSnapshot(step=0, train_loss=9.0))
+        taken(file)
+        hub.start(20, "second")
+        assert "── summary" in taken(file)
+        hub.emit(TrainingSnapshot(step=0, train_loss=5.0))
+        text = taken(file)
+    assert "second" in text
+    assert "1/20" in text
+    assert "9.0000" not in text
+
+
+@pytest.mark.parametrize("file", [io.StringIO(), None])
+def test_a_stream_that_is_gone_hurts_nobody(file: io.StringIO | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    if file is None:
+        monkeypatch.setattr(sys, "stdout", None)
+        console = Console()
+    else:
+        console = Console(file=file)
+        file.close()
+    hub = MetricsHub([TerminalSink(console=console)])
+    for step in range(30):
+        hub.emit(TrainingSnapshot(step=step, train_loss=1.0))
+    hub.close()
+    assert hub.stats().emitted == 30
+
+
+PIPED = """
+import sys, time
+from m.rich_trainer_viz import RichTrainerVisualizer, TrainingSnapshot, VisualizationConfig
+visualizer = RichTrainerVisualizer(VisualizationConfig(refresh_per_second=50))
+visualizer.start(total_steps=120, description="λ training")
+for step in range(120):
+    time.sleep(0.002)
+    visualizer.update(TrainingSnapshot(step=step, train_loss=1 / (step + 1), custom_metrics={"λ_norm": 1.0}))
+visualizer.close()
+"""
+
+
+def piped(env: dict[str, str] | None = None, **how: object) -> subprocess.CompletedProcess[bytes]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", **(env or {})}
+    return subprocess.run([sys.executable, "-c", PIPED], env=environment, timeout=60, **how)  # type: ignore[call-overload, no-any-return]
+
+
+@pytest.mark.parametrize(
+    "env", [{}, {"PYTHONIOENCODING": "ascii"}, {"TERM": "dumb"}, {"FORCE_COLOR": "1"}, {"TTY_COMPATIBLE": "1"}]
+)
+def test_into_a_pipe_go_blocks_of_text_and_no_control_code(env: dict[str, str]) -> None:
+    result = piped(env, capture_output=True)
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert b"\x1b" not in result.stdout
+    assert b"\r" not in result.stdout
+    heads = [line for line in result.stdout.decode().splitlines() if line.startswith("step ")]
+    assert heads[0].startswith("step 1/120")
+    assert heads[-1].startswith("step 120/120  100 %")
+    if "PYTHONIOENCODING" in env:
+        assert result.stdout.isascii()
+
+
+def test_a_reader_that_leaves_does_not_end_the_training() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        result = piped(stdout=writer, stderr=subprocess.PIPE)
+    finally:
+        os.close(writer)
+    assert (result.returncode, result.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_a_full_disk_does_not_end_the_training() -> None:
+    with open("/dev/full", "wb") as full:
+        result = piped(stdout=full, stderr=subprocess.PIPE)
+    assert (result.returncode, result.stderr) == (0, b"")

@@ -1,0 +1,104 @@
+"""What the display remembers, and when its tables are due."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from m.metrics.alerts import Alert
+from m.metrics.run import Run
+from m.metrics.snapshot import TrainingSnapshot
+from sinks.terminal.course import Course
+from sinks.terminal.state import MAX_ALERTS, MAX_NAMES, State
+
+
+def due_at(steps: list[int], interval: int) -> list[int]:
+    state = State(interval=interval)
+    return [step for step in steps if state.take(TrainingSnapshot(step=step, train_loss=1.0))]
+
+
+def test_tables_are_due_at_multiples_of_the_interval() -> None:
+    assert due_at(list(range(60)), 25) == [0, 25, 50]
+
+
+def test_a_loop_that_jumps_over_a_multiple_gets_its_table_at_the_first_step_past_it() -> None:
+    assert due_at([1, 11, 21, 31, 41, 51, 61], 25) == [31, 51]
+
+
+def test_steps_that_go_backwards_or_repeat_are_due_only_at_multiples() -> None:
+    assert due_at([100, 101, 24, 25, 25, 26, 7], 25) == [100, 25, 25]
+
+
+def test_a_loss_that_stops_being_finite_is_not_kept_back_until_the_next_interval() -> None:
+    state = State(interval=25)
+    losses = {1: 0.5, 2: math.nan, 3: math.nan, 4: 0.5, 5: math.inf}
+    due = [step for step, loss in losses.items() if state.take(TrainingSnapshot(step=step, train_loss=loss))]
+    assert due == [2, 5]
+
+
+def test_a_course_keeps_first_best_and_newest_and_counts_what_is_not_finite() -> None:
+    course = Course()
+    for step, value in enumerate([3.0, math.nan, 1.0, -math.inf, 2.0]):
+        course.add(step, value)
+    assert (course.first, course.best, course.best_step, course.last, course.last_step) == (3.0, 1.0, 2, 2.0, 4)
+    assert course.nonfinite == 2
+    assert course.nonfinite_since is None
+    assert (course.total, course.count) == (6.0, 3)
+
+
+def test_the_view_stays_as_it_was_while_training_goes_on() -> None:
+    state = State(interval=10)
+    state.take(TrainingSnapshot(step=0, train_loss=2.0, custom_metrics={"a": 1.0}))
+    view = state.view
+    state.take(TrainingSnapshot(step=1, train_loss=1.0, custom_metrics={"a": 2.0}))
+    assert view is state.view
+    assert view is not None
+    assert view.known == {"a": 1.0}
+    assert view.courses["train_loss"].best == 2.0
+
+
+def test_values_measured_now_and_then_stay_known() -> None:
+    state = State(interval=1)
+    state.take(TrainingSnapshot(step=0, train_loss=1.0, val_loss=0.7, learning_rate=0.1, custom_metrics={"rare": 5}))
+    state.take(TrainingSnapshot(step=1, train_loss=1.0))
+    assert state.val_loss.last == 0.7
+    assert state.learning_rate == 0.1
+    assert state.view is not None
+    assert state.view.known == {"rare": 5}
+
+
+def test_a_loss_that_was_never_given_is_not_invented() -> None:
+    state = State(interval=1)
+    state.take(TrainingSnapshot(step=0, train_loss=None))  # type: ignore[arg-type]
+    assert state.train_loss.last is None
+
+
+def test_names_and_alerts_are_bounded() -> None:
+    state = State(interval=1)
+    for step in range(MAX_NAMES + 50):
+        state.take(TrainingSnapshot(step=step, train_loss=1.0, custom_metrics={f"at_{step}": 1.0}))
+        state.add_alert(Alert(step, "rule", "message"))
+    assert len(state.known) == MAX_NAMES
+    assert f"at_{MAX_NAMES + 49}" in state.known
+    assert len(state.alerts) == MAX_ALERTS
+
+
+@pytest.mark.parametrize(
+    ("initial", "steps", "completed"),
+    [
+        (0, [0, 1, 2], 3),
+        (0, [1, 2, 3], 3),
+        (0, [10, 20], 20),
+        (500, [500, 501], 502),
+        (500, [501, 502], 502),
+        (0, [], 0),
+    ],
+)
+def test_loops_that_count_from_zero_and_from_one_end_at_their_total(
+    initial: int, steps: list[int], completed: int
+) -> None:
+    state = State(interval=25, run=Run(initial_step=initial))
+    for step in steps:
+        state.take(TrainingSnapshot(step=step, train_loss=1.0))
+    assert state.completed() == completed

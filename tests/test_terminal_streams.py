@@ -1,0 +1,97 @@
+"""The stand-ins for the standard streams."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sys
+
+import pytest
+
+from sinks.terminal.streams import MOST_WAITING, PrintAbove, PrintQueue, Redirection
+
+
+def test_text_is_queued_in_order_and_whoever_prints_wakes_the_display() -> None:
+    woken: list[int] = []
+    prints = PrintQueue(lambda: woken.append(1))
+    out = PrintAbove(io.StringIO(), prints)
+    print("one", file=out)
+    print("two", end="", file=out)
+    assert bool(prints)
+    assert prints.take() == "one\ntwo"
+    assert not prints
+    assert woken
+
+
+def test_too_much_waiting_text_goes_to_the_real_stream() -> None:
+    real = io.StringIO()
+    prints = PrintQueue(lambda: None)
+    out = PrintAbove(real, prints)
+    out.write("x" * (MOST_WAITING + 1))
+    out.write("overflow")
+    assert real.getvalue() == "overflow"
+    prints.take()
+    out.write("queued again")
+    assert prints.take() == "queued again"
+
+
+def test_after_release_everything_goes_to_the_real_stream() -> None:
+    real = io.StringIO()
+    out = PrintAbove(real, PrintQueue(lambda: None))
+    out.released = True
+    print("late", file=out)
+    assert real.getvalue() == "late\n"
+
+
+def test_everything_but_writing_is_the_real_streams() -> None:
+    with open(os.devnull, "w", encoding="latin-1", errors="replace") as real:
+        out = PrintAbove(real, PrintQueue(lambda: None))
+        assert out.fileno() == real.fileno()
+        assert (out.encoding, out.errors, out.isatty(), out.writable()) == ("latin-1", "replace", False, True)
+        assert out.buffer is real.buffer
+        out.close()
+        assert not real.closed
+
+
+def test_only_text_can_be_written() -> None:
+    with pytest.raises(TypeError, match="must be str, not bytes"):
+        PrintAbove(io.StringIO(), PrintQueue(lambda: None)).write(b"x")  # type: ignore[arg-type]
+
+
+def test_streams_and_logging_handlers_come_and_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    master, slave = os.openpty()
+    try:
+        with os.fdopen(slave, "w") as terminal:
+            monkeypatch.setattr(sys, "stdout", terminal)
+            handler = logging.StreamHandler(terminal)
+            logging.getLogger("somewhere.deep").addHandler(handler)
+            prints = PrintQueue(lambda: None)
+            redirection = Redirection(prints)
+            redirection.install(os.fstat(slave).st_rdev)
+            try:
+                assert isinstance(sys.stdout, PrintAbove)
+                logging.getLogger("somewhere.deep").warning("said")
+                assert "said" in prints.take()
+            finally:
+                redirection.remove()
+                logging.getLogger("somewhere.deep").removeHandler(handler)
+            assert sys.stdout is terminal
+            assert handler.stream is terminal
+    finally:
+        os.close(master)
+
+
+def test_a_stream_that_was_replaced_meanwhile_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    master, slave = os.openpty()
+    try:
+        with os.fdopen(slave, "w") as terminal:
+            monkeypatch.setattr(sys, "stdout", terminal)
+            redirection = Redirection(PrintQueue(lambda: None))
+            redirection.install(os.fstat(slave).st_rdev)
+            mine = io.StringIO()
+            monkeypatch.setattr(sys, "stdout", mine)
+            redirection.remove()
+            assert sys.stdout is mine
+    finally:
+        os.close(master)

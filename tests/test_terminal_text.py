@@ -1,0 +1,56 @@
+"""Foreign text on one row of a terminal: seen, not obeyed."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from rich.cells import cell_len
+
+from sinks.terminal.text import fit, safe, shorten
+
+DANGEROUS = [
+    "\x1b[2J",
+    "\x1b]0;title\x07",
+    "\x1b]52;c;aGk=\x07",
+    "\x9b31m",
+    "a\nb\r\tc",
+    "\x00\x7f\x08",
+    "\u202eabc\u2066",
+    "a\u2028b\u2029c",
+    "zero\u200bwidth\ufeff",
+    "\ud800",
+    "e\u0301",
+    "❤\ufe0f",
+]
+
+
+@pytest.mark.parametrize("text", DANGEROUS)
+def test_nothing_that_could_control_a_terminal_is_left(text: str) -> None:
+    shown = safe(f"loss{text}end")
+
+    assert shown.startswith("loss")
+    assert shown.endswith("end")
+    assert not any(unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp", "Mn") for character in shown)
+    shown.encode("utf-8")
+
+
+def test_what_was_replaced_stays_visible() -> None:
+    assert safe("\x1b[31m") == "␛[31m"
+    assert safe("a\nb") == "a␊b"
+
+
+@pytest.mark.parametrize("text", ["train_loss", "acc[/]", "[red]x", ":fire:", "损失", "größe"])
+def test_ordinary_names_and_markup_stay_as_they_are(text: str) -> None:
+    assert safe(text) == text
+
+
+def test_long_names_are_cut_in_the_middle() -> None:
+    assert shorten("a_very_long_metric_name", 11) == "a_ver…_name"
+    assert shorten("short", 11) == "short"
+
+
+@pytest.mark.parametrize("width", range(12))
+@pytest.mark.parametrize("text", ["train_loss", "损失函数的值", "", "x"])
+def test_fitted_text_takes_exactly_its_width(text: str, width: int) -> None:
+    assert cell_len(fit(text, width)) == width

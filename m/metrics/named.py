@@ -1,0 +1,186 @@
+"""The numbers of a run by the name that displays give them, each with its course so far.
+
+A snapshot's fields go by their names, custom metrics by their keys, experts as ``expert_0``, ``expert_1``, ... What is
+not given and can be derived goes by ``samples_per_sec``, ``tokens_per_sec``, ``expert_entropy`` and ``load_balance``.
+Nothing here knows how, or whether, a number is shown.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Collection
+from typing import Final
+
+from m.metrics.derived import RecentRate, entropy_and_balance
+from m.metrics.history import Appenders, History
+from m.metrics.snapshot import TrainingSnapshot
+
+SHOWN_FIELDS: Final = ("train_loss", "val_loss", "learning_rate", "aux_loss", "gradient_norm", "gpu_memory_mb")
+"""The fields that are metrics. The sizes of a batch and of a sample are settings, kept only for who asks for them."""
+
+SETTING_FIELDS: Final = ("batch_size", "sequence_length")
+
+MAX_METRICS: Final = 2000
+"""Custom metrics, and experts, that are kept; the names of a run that makes up new ones every step are counted."""
+
+_EXPERT = re.compile(r"expert_(0|[1-9][0-9]*)")
+_HIGH: Final = 10**300  # not near the largest float: padded limits of an axis must fit as well
+_LOW: Final = -_HIGH
+
+
+def expert_name(expert: int) -> str:
+    """The name under which an expert's utilization goes."""
+    return f"expert_{expert}"
+
+
+def expert_of(name: str) -> int | None:
+    """The expert whose utilization goes by ``name``; None when ``name`` is no such name."""
+    match = _EXPERT.fullmatch(name)
+    return None if match is None else int(match[1])
+
+
+class NamedHistories:
+    """Takes snapshots, keeps a `History` of each number in them. `record` is for one thread at a time.
+
+    Numbers only, and only those that were given: None, text and other objects leave no trace, a bool counts as 0 or
+    1. A field stands before a custom metric of the same name, and what is given stands before what is derived: a
+    name is derived until it is given for the first time, and from then on the given points alone are its history.
+
+    ``settings`` names the fields among `SETTING_FIELDS` to keep as well. ``clock`` gives seconds for the rates.
+    """
+
+    def __init__(self, settings: Collection[str] = (), *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._fields = {name: History() for name in SHOWN_FIELDS}
+        self._settings = {name: History() for name in SETTING_FIELDS if name in settings}
+        self._customs: dict[str, History] = {}
+        self._experts: dict[int, History] = {}
+        self._samples, self._tokens, self._entropy, self._balance = History(), History(), History(), History()
+        self._rate = RecentRate(clock)
+        self._field_appenders = tuple(each for history in self._fields.values() for each in history.appenders)
+        self._custom_appenders: dict[str, Appenders] = {}
+        self._expert_appenders: dict[int, Appenders] = {}
+        self._derive_rates = True
+        self._derive_balance = True
+        self._nowhere: Appenders = (self._leave_out, lambda step: None)
+        self.left_out = 0
+        """Numbers that were not kept: past `MAX_METRICS` names, or too large for a float."""
+
+    def record(self, snapshot: TrainingSnapshot) -> None:
+        """Add the snapshot's numbers. Never raises for what a `TrainingSnapshot` can hold."""
+        # Written out field by field, without History.append: this runs at every training step (benchmarks/emit.py).
+        step = snapshot.step
+        if not _LOW < step < _HIGH:
+            self.left_out += 1  # no place on any axis
+            return
+        at = float(step)
+        add, add_at, val, val_at, lr, lr_at, aux, aux_at, norm, norm_at, memory, memory_at = self._field_appenders
+        number: float | None = snapshot.train_loss
+        if number is not None:
+            add(number)
+            add_at(at)
+        number = snapshot.val_loss
+        if number is not None:
+            val(number)
+            val_at(at)
+        number = snapshot.learning_rate
+        if number is not None:
+            lr(number)
+            lr_at(at)
+        number = snapshot.aux_loss
+        if number is not None:
+            aux(number)
+            aux_at(at)
+        number = snapshot.gradient_norm
+        if number is not None:
+            norm(number)
+            norm_at(at)
+        number = snapshot.gpu_memory_mb
+        if number is not None:
+            memory(number)
+            memory_at(at)
+        custom = snapshot.custom_metrics
+        if custom:
+            appenders = self._custom_appenders
+            for name, value in custom.items():
+                kind = type(value)
+                if kind is float or ((kind is int or kind is bool) and _LOW < value < _HIGH):
+                    try:
+                        add, add_at = appenders[name]
+                    except KeyError:
+                        add, add_at = self._begin(name)
+                    add(value)
+                    add_at(at)
+        if snapshot.expert_utilization:
+            self._record_experts(at, snapshot.expert_utilization)
+        if snapshot.batch_size is not None and self._derive_rates:
+            self._record_rates(step, snapshot.batch_size, snapshot.sequence_length)
+        if self._settings:
+            for setting, history in self._settings.items():
+                number = getattr(snapshot, setting)
+                if number is not None:
+                    history.append(at, number)
+
+    def histories(self) -> dict[str, History]:
+        """The histories of all names that have a point by now: fields, custom metrics, derived ones, experts by id."""
+        derived = {
+            "samples_per_sec": self._samples,
+            "tokens_per_sec": self._tokens,
+            "expert_entropy": self._entropy,
+            "load_balance": self._balance,
+        }
+        found: dict[str, History] = {}
+        for source in (
+            {**self._fields, **self._settings},
+            {name: history for name, history in self._customs.copy().items() if name not in SETTING_FIELDS},
+            derived,
+        ):
+            for name, history in source.items():
+                if len(history) and name not in found:
+                    found[name] = history
+        experts = {expert_name(expert): history for expert, history in sorted(self._experts.copy().items())}
+        return {**{name: history for name, history in found.items() if name not in experts}, **experts}
+
+    def _record_experts(self, at: float, utilization: dict[int, float]) -> None:
+        appenders = self._expert_appenders
+        for expert, load in utilization.items():
+            try:
+                add, add_at = appenders[expert]
+            except KeyError:
+                add, add_at = self._begin_expert(expert)
+            add(load)
+            add_at(at)
+        if self._derive_balance:
+            balance = entropy_and_balance(utilization)
+            if balance is not None:
+                self._entropy.append(at, balance[0])
+                self._balance.append(at, balance[1])
+
+    def _record_rates(self, step: int, batch_size: float, sequence_length: float | None) -> None:
+        rate = self._rate.at(step)
+        if rate is None:
+            return
+        samples = rate * batch_size
+        self._samples.append(step, samples)
+        if sequence_length is not None:
+            self._tokens.append(step, samples * sequence_length)
+
+    def _begin(self, name: str) -> Appenders:
+        """Start the history of a custom metric that is seen for the first time."""
+        if len(self._customs) >= MAX_METRICS:
+            return self._nowhere
+        history = self._customs[name] = History()
+        self._custom_appenders[name] = history.appenders
+        self._derive_rates = not {"samples_per_sec", "tokens_per_sec"} <= self._customs.keys()
+        self._derive_balance = not {"expert_entropy", "load_balance"} <= self._customs.keys()
+        return history.appenders
+
+    def _begin_expert(self, expert: int) -> Appenders:
+        if len(self._experts) >= MAX_METRICS:
+            return self._nowhere
+        history = self._experts[expert] = History()
+        self._expert_appenders[expert] = history.appenders
+        return history.appenders
+
+    def _leave_out(self, value: float) -> None:
+        self.left_out += 1

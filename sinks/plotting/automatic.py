@@ -1,0 +1,102 @@
+"""The layout of a figure that was given no configuration: panels by what the names of the metrics say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from m.metrics.named import SETTING_FIELDS, expert_of
+from sinks.plotting.colors import CYCLE
+from sinks.plotting.config import DEFAULT_FIGURE_SIZE, DEFAULT_GRID, PlotConfig, TrainingVisualizerConfig
+from sinks.plotting.layouts import common_label, painted, panel_of, size_of
+from sinks.plotting.moe import experts_panel, throughput_panel
+from sinks.plotting.naming import kind_of, without_role, words
+from sinks.plotting.plan import Panel, Plan
+
+MOST_PANELS: Final = 9
+_PANEL_SIZE: Final = (5.6, 3.8)  # inches
+_GRIDS: Final = {1: (1, 1), 2: (1, 2), 3: (1, 3), 4: (2, 2), 5: (2, 3), 6: (2, 3)}
+
+_ORDER: Final = (
+    "loss",
+    "error",
+    "score",
+    "perplexity",
+    "experts",
+    "learning rate",
+    "gradient",
+    "throughput",
+    "memory",
+    "utilization",
+)
+_TITLES: Final = {
+    "loss": "Loss",
+    "error": "Error",
+    "score": "Score",
+    "perplexity": "Perplexity",
+    "learning rate": "Learning rate",
+    "gradient": "Norm",
+    "memory": "Memory",
+    "utilization": "Utilization",
+}
+_LOG: Final = frozenset({"loss", "learning rate", "gradient", "perplexity"})
+
+
+class AutomaticLayout:
+    """A panel for each kind of metric that was given, and one for each metric whose name says nothing.
+
+    At most 3 x 3 panels, or as many as the configuration's grid has when that is not the default; what finds no room
+    is named in the plan's ``left_out``.
+    """
+
+    def __init__(self, config: TrainingVisualizerConfig) -> None:
+        grid = (int(config.subplot_rows), int(config.subplot_cols))
+        self._grid = None if grid == DEFAULT_GRID else grid
+        size = size_of(config)
+        self._size = None if size == DEFAULT_FIGURE_SIZE else size
+
+    def plan(self, names: Sequence[str]) -> Plan:
+        groups: dict[str, list[str]] = {kind: [] for kind in _ORDER}
+        for name in names:
+            if name not in SETTING_FIELDS:
+                groups.setdefault(_group_of(name), []).append(name)
+        present = [(group, members) for group, members in groups.items() if members]
+        room = MOST_PANELS if self._grid is None else self._grid[0] * self._grid[1]
+        panels = [_panel(group, members) for group, members in present[:room]] or [Panel("Metrics", "")]
+        rows, cols = self._grid or _GRIDS.get(len(panels), (3, 3))
+        width, height = _PANEL_SIZE
+        return Plan(
+            rows,
+            cols,
+            self._size or (width * cols, height * rows + 0.3),
+            tuple(panels),
+            left_out=tuple(name for _, members in present[room:] for name in members),
+        )
+
+
+def _group_of(name: str) -> str:
+    if expert_of(name) is not None:
+        return "experts"
+    kind = kind_of(name)
+    if kind == "throughput":
+        return "throughput" if name in ("samples_per_sec", "tokens_per_sec") else f"={without_role(name)}"
+    if kind == "memory":
+        return f"memory {words(name)[-1]}"
+    return kind or f"={without_role(name)}"
+
+
+def _panel(group: str, names: list[str]) -> Panel:
+    cycle = list(CYCLE)
+    if group == "experts":
+        n_experts = sum(expert_of(name) is not None for name in names)
+        plot = PlotConfig("Expert utilization", "share of tokens", color_cycle=cycle)
+        return experts_panel(plot, names, n_experts or None)
+    if group == "throughput":
+        return throughput_panel(PlotConfig("Throughput", "samples / s", color_cycle=cycle), names)
+    kind = group.split()[0] if group.startswith("memory") else group
+    if kind in _TITLES:
+        unit = words(names[0])[-1].upper().replace("BYTES", "bytes")
+        label = unit if kind == "memory" and unit != "MEMORY" else _TITLES[kind].lower()
+        return panel_of(PlotConfig(_TITLES[kind], label, yscale="log" if kind in _LOG else "linear"), painted(names))
+    title = names[0] if len(names) == 1 else without_role(names[0])
+    return panel_of(PlotConfig(title, common_label(names)), painted(names))

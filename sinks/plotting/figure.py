@@ -1,0 +1,199 @@
+"""A plan drawn as a matplotlib figure of its own: no pyplot, no backend chosen, nothing global changed.
+
+The figure is made once and kept; what it shows is brought up to date by `TrainingFigure.show`. Where it appears, and
+where the data comes from, is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from m.metrics.history import History
+from sinks.plotting.colors import ALERT, DIM, INK
+from sinks.plotting.dress import FIGURE_TITLE, LETTERS
+from sinks.plotting.glyphs import drawable, fitted, plain, width_of
+from sinks.plotting.lines import Course
+from sinks.plotting.panel import PanelView, union
+from sinks.plotting.plan import Plan
+from sinks.plotting.points import FARTHEST, Points, points_of
+from sinks.plotting.settings import own_settings
+
+DPI: Final = 100.0
+
+# Room around the axes of a panel, and around all panels, in points.
+_LEFT, _RIGHT, _RIGHT_AXIS, _BELOW, _ABOVE = 52.0, 12.0, 48.0, 32.0, 8.0
+_EDGE, _FIGURE_TITLE_ROW = 6.0, 20.0
+_BEFORE_NUMBERS, _LABEL = 11.0, 24.0  # from the axes to the vertical label beyond its numbers, and past that label
+_LOWER_PART, _PARTS_APART = 0.32, 3.0
+
+_Key: TypeAlias = tuple[str, bool, int | None]
+"""A metric's name, whether its axis is logarithmic, and how many newest points are drawn."""
+_Known: TypeAlias = tuple[History, int, Points]
+"""A history, its length when it was drawn, and what was drawn of it."""
+
+
+class TrainingFigure:
+    """The figure and its panels. One thread at a time."""
+
+    def __init__(self, size: tuple[float, float]) -> None:
+        """``size`` is width and height in inches."""
+        with own_settings():
+            self.figure = Figure(figsize=size, dpi=DPI, facecolor="white", edgecolor="white")
+            self.figure.set_layout_engine("none")
+            FigureCanvasAgg(self.figure)
+            self._title = plain(self.figure.suptitle("", ha="left", va="baseline"))
+            self._title.set(fontsize=FIGURE_TITLE, fontweight="bold", color=INK)
+            self._alert_note = plain(self.figure.text(1.0, 1.0, ""))
+            self._alert_note.set(fontsize=LETTERS, color=ALERT, ha="right", va="baseline")
+            self._left_out_note = plain(self.figure.text(1.0, 0.0, ""))
+            self._left_out_note.set(fontsize=LETTERS, color=DIM, ha="right", va="baseline")
+        self._size = size
+        self._cells: list[list[PanelView]] = []  # of each cell the panel and the part below it
+        self._drawn: dict[_Key, _Known] = {}
+
+    def show(
+        self,
+        plan: Plan,
+        histories: Mapping[str, History],
+        *,
+        title: str = "",
+        newest: int | None = None,
+        alerts: Sequence[tuple[int, str]] = (),
+    ) -> None:
+        """Bring every artist up to date; the canvas is not drawn yet.
+
+        ``newest`` limits the points of each metric that are drawn. ``alerts`` are steps and rules to mark.
+        """
+        with own_settings():
+            if plan.size != self._size:
+                self.figure.set_size_inches(*plan.size)
+                self._size = plan.size
+            self._have_views(plan)
+            self._show_panels(plan, histories, newest, [step for step, _ in alerts])
+            self._place(plan)
+            self._write(plan, title, alerts)
+
+    def draw(self) -> None:
+        """Draw the canvas now."""
+        with own_settings():
+            self.figure.canvas.draw()
+
+    def _have_views(self, plan: Plan) -> None:
+        """As many views as there are panels and parts of panels; those there are stay."""
+        while len(self._cells) > len(plan.panels):
+            for view in self._cells.pop():
+                view.remove()
+        while len(self._cells) < len(plan.panels):
+            self._cells.append([])
+        for views, panel in zip(self._cells, plan.panels, strict=True):
+            while len(views) > len(panel.parts()):
+                views.pop().remove()
+            while len(views) < len(panel.parts()):
+                views.append(PanelView(self.figure))
+
+    def _show_panels(
+        self, plan: Plan, histories: Mapping[str, History], newest: int | None, alerts: Sequence[int]
+    ) -> None:
+        longest = max((len(history) for history in histories.values()), default=0)
+        known, self._drawn = self._drawn, {}  # what is not drawn any more is let go
+        for views, panel in zip(self._cells, plan.panels, strict=True):
+            for view, part in zip(views, panel.parts(), strict=True):
+                courses = {}
+                for series in part.series:
+                    key = (series.name, part.yscale == "log" and not series.right, newest)
+                    courses[series.name] = self._course(key, histories[series.name], longest, known.get(key))
+                view.show(part, courses, histories, newest)
+        # With all points drawn the panels share one time axis; the newest points of each metric span their own time.
+        shared = union([view.steps for views in self._cells for view in views]) if newest is None else None
+        for views in self._cells:
+            limits = _time_limits(shared or union([view.steps for view in views]))
+            for view in views:
+                view.set_steps(*limits, alerts)
+
+    def _course(self, key: _Key, history: History, longest: int, known: _Known | None) -> Course:
+        """The points of one metric, those of the last time where nothing came since."""
+        length = len(history)
+        if known is not None and known[0] is history and known[1] == length:
+            points = known[2]
+        else:
+            points = points_of(history, log=key[1], newest=key[2])
+        self._drawn[key] = (history, length, points)
+        return Course(points, sparse=length * 2 <= longest or length == 1)
+
+    def _place(self, plan: Plan) -> None:
+        width, height = (72.0 * side for side in self.figure.get_size_inches())
+        cell = (width - 2 * _EDGE) / plan.cols
+        right = [
+            _RIGHT_AXIS if any(p.right for panel in plan.panels[col :: plan.cols] for p in panel.parts()) else _RIGHT
+            for col in range(plan.cols)
+        ]
+        numbers = [
+            max((view.numbers_width() for views in self._cells[col :: plan.cols] for view in views), default=0.0)
+            for col in range(plan.cols)
+        ]
+        left = [max(_LEFT, width_of_numbers + _LABEL) for width_of_numbers in numbers]
+        across = [max(cell - left[col] - right[col], 0.25 * cell) for col in range(plan.cols)]
+        headers = [
+            [view.header(across[index % plan.cols]) for view in views] for index, views in enumerate(self._cells)
+        ]
+        row_headers = [
+            max((parts[0] for parts in headers[row * plan.cols : (row + 1) * plan.cols]), default=0.0)
+            for row in range(plan.rows)
+        ]
+        bottom = _EDGE + (LETTERS + 4.0 if plan.left_out else 0.0)
+        top = height - _EDGE - _FIGURE_TITLE_ROW
+        # all axes get the same height; in a figure too small for its letters they overlap rather than vanish
+        tall = (top - bottom - sum(row_headers)) / plan.rows - _BELOW - _ABOVE
+        tall = max(tall, 0.2 * height / plan.rows)
+        y = top
+        for row in range(plan.rows):
+            y -= _ABOVE + row_headers[row] + tall
+            for col in range(plan.cols):
+                index = row * plan.cols + col
+                if index >= len(self._cells):
+                    break
+                x, wide, label_at = _EDGE + col * cell + left[col], across[col], numbers[col] + _BEFORE_NUMBERS
+                upper, *lower = self._cells[index]
+                below = 0.0
+                for view, header in zip(lower, headers[index][1:], strict=True):
+                    view.place((x, y, wide, _LOWER_PART * tall), (width, height), header, label_at)
+                    below = _LOWER_PART * tall + header + _PARTS_APART
+                rect = (x, y + below, wide, max(tall - below, 1.0))
+                upper.place(rect, (width, height), row_headers[row], label_at)
+            y -= _BELOW
+        self._title.set_position(((_EDGE + left[0]) / width, (height - _EDGE - FIGURE_TITLE) / height))
+
+    def _write(self, plan: Plan, title: str, alerts: Sequence[tuple[int, str]]) -> None:
+        width, height = (72.0 * side for side in self.figure.get_size_inches())
+        y = (height - _EDGE - FIGURE_TITLE) / height
+        note = drawable(_alerts_text(alerts), 90)
+        room = width - _EDGE - _LEFT - _RIGHT
+        note = fitted(note, 0.5 * room, LETTERS) if note else ""
+        self._alert_note.set_text(note)
+        self._alert_note.set_position(((width - _RIGHT) / width, y))
+        room -= width_of(note, LETTERS) + 16.0 if note else 0.0
+        self._title.set_text(fitted(drawable(title, 90), room, FIGURE_TITLE, bold=True))
+        left_out = "not drawn: " + ", ".join(plan.left_out) if plan.left_out else ""
+        self._left_out_note.set_text(fitted(drawable(left_out, 200), width - 24.0, LETTERS) if left_out else "")
+        self._left_out_note.set_position(((width - _RIGHT) / width, _EDGE / height))
+
+
+def _alerts_text(alerts: Sequence[tuple[int, str]]) -> str:
+    if not alerts:
+        return ""
+    newest = " · ".join(f"{rule.replace('_', ' ')} at step {step}" for step, rule in alerts[-3:])
+    earlier = f" · {len(alerts) - 3} earlier" if len(alerts) > 3 else ""
+    return f"┆ {newest}{earlier}"
+
+
+def _time_limits(span: tuple[float, float] | None) -> tuple[float, float]:
+    """Limits with a little room; a single step stands in the middle."""
+    if span is None:
+        return 0.0, 1.0
+    first, last = (min(max(step, -FARTHEST), FARTHEST) for step in span)
+    room = 0.015 * (last - first) or max(0.5, 1e-6 * abs(first))
+    return first - room, last + room

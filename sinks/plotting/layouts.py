@@ -1,0 +1,175 @@
+"""What goes into which panel when the configuration says so, and the ready-made configurations for that.
+
+The layout for Mixture of Experts is in ``moe``, the one without any configuration in ``automatic``. How a plan is
+drawn is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sinks.plotting.colors import BLUE, CYCLE, darker, nth
+from sinks.plotting.config import DEFAULT_TITLE, MetricConfig, PlotConfig, TrainingVisualizerConfig, whole_number
+from sinks.plotting.naming import is_validation, kind_of, trained_beside, words
+from sinks.plotting.plan import Panel, Plan, Series
+
+
+class ConfiguredLayout:
+    """Panels and metrics as the configuration names them, whatever else is recorded."""
+
+    def __init__(self, config: TrainingVisualizerConfig) -> None:
+        self._config = config
+        self._colors = [_colors_of(index, config) for index in range(len(config.plots))]
+
+    def plan(self, names: Sequence[str]) -> Plan:
+        config = self._config
+        panels = []
+        for index, plot in enumerate(config.plots):
+            series = tuple(
+                Series(
+                    metric.metric_name,
+                    metric.metric_name if metric.label is None else metric.label,
+                    self._colors[index][metric.metric_name],
+                    metric.line_style,
+                    alpha=float(metric.alpha),
+                    front=is_validation(metric.metric_name),
+                )
+                for metric in config.metrics
+                if metric.plot_index == index and metric.metric_name in names
+            )
+            panels.append(panel_of(plot, series))
+        return Plan(int(config.subplot_rows), int(config.subplot_cols), size_of(config), tuple(panels))
+
+
+def _colors_of(index: int, config: TrainingVisualizerConfig) -> dict[str, str]:
+    """The colours in one panel by metric: those that are named, then the cycle's, first those that nobody named."""
+    metrics = [metric for metric in config.metrics if metric.plot_index == index]
+    named = {metric.color for metric in metrics if metric.color is not None}
+    cycle = config.plots[index].color_cycle
+    free = [color for color in cycle if color not in named] or list(cycle)
+    colors: dict[str, str] = {}
+    used = 0
+    for metric in metrics:
+        if metric.color is not None:
+            colors[metric.metric_name] = metric.color
+        else:
+            colors[metric.metric_name] = free[used % len(free)]
+            used += 1
+    return colors
+
+
+def size_of(config: TrainingVisualizerConfig) -> tuple[float, float]:
+    """The figure's width and height in inches."""
+    width, height = config.figure_size
+    return float(width), float(height)
+
+
+def panel_of(plot: PlotConfig, series: Iterable[Series] = (), **more: Any) -> Panel:
+    """The panel that ``plot`` describes, with ``series`` in it; ``more`` are further fields of `Panel`."""
+    fields: dict[str, Any] = {
+        "title": plot.title,
+        "ylabel": plot.ylabel,
+        "xlabel": plot.xlabel,
+        "yscale": plot.yscale,
+        "grid": plot.show_grid,
+        "legend": plot.show_legend,
+    }
+    return Panel(**{**fields, "series": tuple(series), **more})
+
+
+def painted(names: Sequence[str], cycle: Sequence[str] = CYCLE, **more: Any) -> list[Series]:
+    """A series for each name in the colours of ``cycle``; validation in another tone of its training curve's hue."""
+    colors: dict[str, tuple[str, str]] = {}
+    beside = {name: trained_beside(name, names) for name in names}
+    for name in names:
+        if beside[name] is None:
+            index = len(colors)
+            colors[name] = cycle[index % len(cycle)], nth(index)[1]
+    for name, partner in beside.items():
+        if partner is not None:
+            color, style = colors[partner]
+            colors[name] = (darker(color), style)
+    return [Series(name, name, *colors[name], front=is_validation(name), **more) for name in names]
+
+
+def loss_config(update_interval: int = 100) -> TrainingVisualizerConfig:
+    """The documented 1 x 2 layout for losses and the learning rate."""
+    return TrainingVisualizerConfig(
+        subplot_rows=1,
+        subplot_cols=2,
+        figure_size=(12, 5),
+        update_interval=update_interval,
+        plots=[
+            PlotConfig("Loss", "loss", yscale="log", color_cycle=list(CYCLE)),
+            PlotConfig("Learning rate", "learning rate", yscale="log", color_cycle=list(CYCLE)),
+        ],
+        metrics=[
+            MetricConfig("train_loss", 0, color=BLUE),
+            MetricConfig("val_loss", 0, color=darker(BLUE)),
+            MetricConfig("learning_rate", 1),
+        ],
+    )
+
+
+def custom_config(
+    metrics_config: Mapping[str, tuple[int, str | None]],
+    plot_titles: Sequence[str],
+    subplot_layout: tuple[int, int],
+    update_interval: int = 100,
+    title: str = DEFAULT_TITLE,
+    *,
+    figure_size: tuple[float, float] | None = None,
+    max_points: int | None = None,
+) -> TrainingVisualizerConfig:
+    """A figure from metric names, each with its panel and colour, and the panels' titles. All axes are linear.
+
+    ``figure_size`` None gives each panel 6 x 4 inches. Raises for what cannot be read; the rest is for `validate`.
+    """
+    if not isinstance(metrics_config, Mapping):
+        raise TypeError(
+            "metrics_config must map each metric's name to (plot_index, color), "
+            f"such as {{'accuracy': (0, 'blue')}}; got {metrics_config!r:.80}"
+        )
+    metrics = []
+    for name, place in metrics_config.items():
+        if not isinstance(place, (tuple, list)) or len(place) != 2:
+            raise TypeError(
+                f"metrics_config[{name!r:.60}] must be (plot_index, color), such as (0, 'blue'); got {place!r:.80}"
+            )
+        metrics.append(MetricConfig(name, place[0], color=place[1]))
+    if isinstance(plot_titles, str) or not isinstance(plot_titles, Sequence):
+        raise TypeError(f"plot_titles must be a list of texts; got {plot_titles!r:.80}")
+    if not isinstance(subplot_layout, (tuple, list)) or len(subplot_layout) != 2:
+        raise TypeError(f"subplot_layout must be (rows, columns), such as (1, 2); got {subplot_layout!r:.80}")
+    rows = whole_number(subplot_layout[0], "subplot_layout[0]", at_least=1)
+    cols = whole_number(subplot_layout[1], "subplot_layout[1]", at_least=1)
+    plots = [
+        PlotConfig(text, common_label([metric.metric_name for metric in metrics if metric.plot_index == index]))
+        for index, text in enumerate(plot_titles)
+    ]
+    size: Any = (6 * cols, 4 * rows) if figure_size is None else figure_size
+    return TrainingVisualizerConfig(
+        subplot_rows=rows,
+        subplot_cols=cols,
+        figure_size=size,
+        title=title,
+        update_interval=update_interval,
+        max_points=max_points,
+        plots=plots,
+        metrics=metrics,
+    )
+
+
+def common_label(names: Sequence[str]) -> str:
+    """What the vertical axis of these metrics measures, as far as their names agree: ``loss`` for a_loss and b_loss."""
+    if not names:
+        return ""
+    if len(names) == 1:
+        return names[0]
+    kinds = {kind_of(str(name)) for name in names}
+    if len(kinds) == 1 and kinds <= {"loss", "error", "score", "perplexity"}:
+        return str(kinds.pop())
+    endings = {words(str(name))[-1] if words(str(name)) else "" for name in names}
+    ending = endings.pop()
+    return ending if ending and not endings else "value"

@@ -1,0 +1,114 @@
+"""Legends above a panel, where they cover no data: rows of entries that wrap, and no more rows than fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from matplotlib.axes import Axes
+from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation
+
+from sinks.plotting.colors import INK
+from sinks.plotting.glyphs import drawable, plain, width_of
+
+SIZE: Final = 8.0
+"""Of the letters, in points."""
+ROW: Final = 12.5
+"""Height of a row, in points."""
+MOST_ROWS: Final = 3
+
+_HANDLE: Final = 11.5
+_AFTER_HANDLE: Final = 4.0
+_BETWEEN: Final = 8.0
+
+
+@dataclass(slots=True)
+class LegendRows:
+    """The entries of one legend, arranged for a width: reading goes along the rows."""
+
+    entries: list[tuple[Line2D, str]] = field(default_factory=list)
+    cols: int = 1
+    rows: int = 0
+    width: float = 0.0
+    """In points."""
+
+    def key(self) -> tuple[object, ...]:
+        """Changes when the legend has to be made anew."""
+        return (self.cols, *((id(line), line.get_marker(), label) for line, label in self.entries))
+
+
+def arranged(lines: Sequence[tuple[Line2D, str]], width: float) -> LegendRows:
+    """``lines`` with their labels, in as few rows as fit into ``width`` points, but `MOST_ROWS` at most."""
+    entries = [(line, drawable(label, 40)) for line, label in lines]
+    kept = len(entries)
+    while kept:
+        shown = entries[:kept]
+        if kept < len(entries):
+            shown.append((Line2D([], [], linestyle="none", marker="none"), f"+{len(entries) - kept} more"))
+        cols, total = _columns([label for _, label in shown], width)
+        rows = -(-len(shown) // cols)
+        if rows <= MOST_ROWS or kept == 1:
+            return LegendRows(shown, cols, rows, total)
+        kept = max(1, min(kept - 1, cols * MOST_ROWS - 1))
+    return LegendRows()
+
+
+def _columns(labels: Sequence[str], width: float) -> tuple[int, float]:
+    widths = [_HANDLE + _AFTER_HANDLE + width_of(label, SIZE) for label in labels]
+    total = 0.0
+    for cols in range(len(labels), 0, -1):
+        total = sum(max(widths[col::cols]) for col in range(cols)) + _BETWEEN * (cols - 1)
+        if total <= width:
+            return cols, total
+    return 1, min(total, width)
+
+
+def points_up(axes: Axes, lift: float) -> ScaledTranslation:
+    """A shift upwards by ``lift`` points."""
+    figure = axes.figure
+    assert figure is not None  # only an Axes that was removed has none
+    return ScaledTranslation(0.0, lift / 72.0, figure.dpi_scale_trans)
+
+
+def draw_legend(axes: Axes, rows: LegendRows, lift: float, *, at_right: bool) -> Legend | None:
+    """Put the legend of ``axes`` its ``lift`` in points above them, in place of the one before."""
+    before = axes.get_legend()
+    if before is not None:
+        before.remove()
+    if not rows.entries:
+        return None
+    ordered = [entry for col in range(rows.cols) for entry in rows.entries[col :: rows.cols]]
+    above = points_up(axes, lift)
+    # A label that begins with "_" would be left out, so the real labels are set afterwards.
+    legend = axes.legend(
+        [line for line, _ in ordered],
+        ["label"] * len(ordered),
+        loc="lower right" if at_right else "lower left",
+        bbox_to_anchor=(1.0 if at_right else 0.0, 1.0),
+        bbox_transform=axes.transAxes + above,
+        ncols=rows.cols,
+        frameon=False,
+        fontsize=SIZE,
+        labelcolor=INK,
+        borderpad=0.0,
+        borderaxespad=0.0,
+        labelspacing=(ROW - SIZE * 1.16) / SIZE,
+        handlelength=_HANDLE / SIZE,
+        handleheight=0.7,
+        handletextpad=_AFTER_HANDLE / SIZE,
+        columnspacing=_BETWEEN / SIZE,
+        numpoints=1,
+        markerscale=1.0,
+        mode=None,
+        shadow=False,
+        title=None,
+        alignment="left",
+        reverse=False,
+        markerfirst=True,
+    )
+    for text, (_, label) in zip(legend.get_texts(), ordered, strict=True):
+        plain(text).set_text(label)
+    return legend

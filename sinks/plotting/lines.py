@@ -1,0 +1,45 @@
+"""How one metric is drawn as a line: its looks, its points, and markers where a line alone would not show them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from matplotlib.lines import Line2D
+
+from sinks.plotting.plan import Series
+from sinks.plotting.points import Points
+
+_MOST_MARKERS: Final = 150
+
+
+@dataclass(slots=True, frozen=True)
+class Course:
+    """A metric's points, and whether they are few beside those of other metrics, as in validation."""
+
+    points: Points
+    sparse: bool
+
+
+def set_looks(line: Line2D, series: Series) -> None:
+    """Give ``line`` what the plan says, and say the rest outright, so that no style of the user disturbs it."""
+    line.set_label(series.label)
+    line.set(color=series.color, linestyle=series.style, linewidth=series.width, alpha=series.alpha)
+    line.set(markersize=4.5, markerfacecolor=series.color, markeredgecolor="white", markeredgewidth=0.6)
+    line.set(zorder=3.0 if series.front else 2.5, drawstyle="default", fillstyle="full", antialiased=True)
+    line.set(solid_joinstyle="round", dash_joinstyle="round", solid_capstyle="round", dash_capstyle="butt")
+
+
+def set_points(line: Line2D, course: Course) -> None:
+    """Give ``line`` its data. Sparse metrics have markers, others only at points without a neighbour."""
+    points = course.points
+    line.set_data(points.x, points.y)
+    if course.sparse and points.count <= _MOST_MARKERS:
+        line.set_marker("o")
+        line.set_markevery(None)
+    elif points.alone.size:
+        line.set_marker("o")
+        line.set_markevery(points.alone.tolist())
+    else:
+        line.set_marker("none")
+        line.set_markevery(None)

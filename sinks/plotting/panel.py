@@ -1,0 +1,279 @@
+"""One panel: its axes and lines are made once and kept; an update changes their data, limits and words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
+from matplotlib.transforms import ScaledTranslation
+
+from m.metrics.history import History
+from sinks.plotting.colors import ALERT, BROKEN, DIM, INK
+from sinks.plotting.dress import LABELS, LETTERS, TITLE, dress, new_axes, show_grid
+from sinks.plotting.glyphs import drawable, fitted, plain, width_of
+from sinks.plotting.heatmap import HeatMapView
+from sinks.plotting.legend import ROW, LegendRows, arranged, draw_legend, points_up
+from sinks.plotting.limits import padded, symlog_threshold
+from sinks.plotting.lines import Course, set_looks, set_points
+from sinks.plotting.plan import Panel
+from sinks.plotting.points import Floats, Points, note_of
+from sinks.plotting.ticks import set_step_ticks, set_value_ticks
+
+TITLE_ROW: Final = 16.0
+"""Height of the title's row in points."""
+_MOST_MARKS: Final = 300
+_PAD: Final = 4.0
+
+
+class PanelView:
+    """The artists of one panel. Rectangles and sizes are in points, from the figure's lower left corner."""
+
+    def __init__(self, figure: Figure) -> None:
+        self._figure = figure
+        self._plan: Panel | None = None
+        self._lines: dict[str, Line2D] = {}
+        self._legend_keys: dict[bool, object] = {}
+        self._legends = {False: LegendRows(), True: LegendRows()}
+        self._stacked = False  # whether the two legends do not fit beside each other
+        self._above = 0.0
+        self._note_text = ""
+        self.steps: tuple[float, float] | None = None
+        """First and last step of the data; None without any."""
+        self.broken: Floats = np.empty(0)
+        """Steps at which a value was NaN or infinite."""
+        self._right: Axes | None = None
+        self._heat: HeatMapView | None = None
+        self.axes = new_axes(figure)
+        self.axes.set_ylim(0.1, 1.0)
+        set_step_ticks(self.axes.xaxis)
+        self._scale: tuple[str, float] = ("linear", 1.0)
+        set_value_ticks(self.axes.yaxis, "linear")
+        self._broken = self._mark(self.axes, marker="x", color=BROKEN, markersize=5.0, zorder=6.0)
+        self._alerts = self._mark(self.axes, marker="none", color=ALERT, linestyle=(0, (3, 2)), zorder=1.5)
+        self._fair = Line2D([0, 1], [0, 0], transform=self.axes.get_yaxis_transform(), linestyle=":", linewidth=1.2)
+        self._fair.set(color=DIM, marker="none", zorder=1.8, visible=False)
+        self.axes.add_line(self._fair)
+        self._empty = plain(self.axes.text(0.5, 0.5, "no data yet", transform=self.axes.transAxes))
+        self._empty.set(color=DIM, fontsize=LABELS, ha="center", va="center", fontstyle="normal", fontweight="normal")
+        self._note = plain(self.axes.text(1.0, 1.0, ""))
+        self._note.set(color=DIM, fontsize=LETTERS, ha="right", va="baseline", fontweight="normal")
+
+    # -- what is shown ------------------------------------------------------------------------------------------------
+
+    def show(
+        self, plan: Panel, courses: Mapping[str, Course], histories: Mapping[str, History], newest: int | None
+    ) -> None:
+        """Make the artists say what ``plan`` and the data do. The time axis and the places come later."""
+        if self._plan != plan:
+            self._follow(plan)
+        points = [courses[series.name].points for series in plan.series]
+        for series in plan.series:
+            set_points(self._lines[series.name], courses[series.name])
+        self.steps = union([each.steps for each in points])
+        self.broken = np.concatenate([np.empty(0), *(each.broken for each in points)])
+        self._note_text = note_of(points)
+        if self._heat is not None and plan.heat_map is not None:
+            self.steps = self._heat.show(plan.heat_map, histories, newest)
+            self._note_text = self._heat.note
+        else:
+            for right in (False, True):
+                self._set_values(right, [courses[each.name].points for each in plan.series if each.right is right])
+        if plan.fair_among is not None:
+            self._set_fair([histories[each.name] for each in plan.series if not each.right], plan.fair_among)
+        self._empty.set_visible(self.steps is None)
+        show_grid(self.axes, plan.grid and self.steps is not None)
+        numbers = plan.below is None and self.steps is not None
+        self.axes.tick_params(axis="x", which="major", bottom=self.steps is not None, labelbottom=numbers)
+
+    def set_steps(self, first: float, last: float, alerts: Sequence[int]) -> None:
+        """Set the time axis, and the marks on it."""
+        self.axes.set_xlim(first, last)
+        # marks nearer to each other than the eye can tell would only make the file large
+        places = np.unique(np.round((self.broken - first) / (last - first) * _MOST_MARKS))
+        self._broken.set_data(first + places / _MOST_MARKS * (last - first), np.zeros(places.size))
+        at = [step for step in alerts if first <= step <= last] if self.steps is not None else []
+        self._alerts.set_data([x for step in at for x in (step, step, math.nan)], [0.0, 1.0, math.nan] * len(at))
+
+    # -- where it is --------------------------------------------------------------------------------------------------
+
+    def header(self, width: float) -> float:
+        """Height in points that title and legends need above axes that are ``width`` points wide."""
+        assert self._plan is not None  # shown before it is placed
+        for right in (False, True):
+            entries = [(self._lines[each.name], each.label) for each in self._plan.series if each.right is right]
+            if not right and self._fair.get_visible():
+                entries.append((self._fair, "fair share"))
+            self._legends[right] = arranged(entries if self._plan.legend else [], width)
+        left, right_rows = self._legends[False], self._legends[True]
+        beside = max(left.rows, right_rows.rows) <= 1 and left.width + right_rows.width + 16.0 <= width
+        self._stacked = bool(left.rows and right_rows.rows) and not beside
+        rows = left.rows + right_rows.rows if self._stacked else max(left.rows, right_rows.rows)
+        self._above = HeatMapView.HEIGHT if self._heat is not None else rows * ROW
+        return self._above + _PAD + (TITLE_ROW if self._plan.title else 0.0)
+
+    def numbers_width(self) -> float:
+        """Width in points of the numbers on the left-hand axis."""
+        axis = self.axes.yaxis
+        if self.steps is None:
+            return 0.0
+        low, high = axis.get_view_interval()
+        ticks = [tick for tick in axis.get_majorticklocs() if low <= tick <= high]
+        texts = axis.get_major_formatter().format_ticks(ticks)
+        return max((width_of(text, LETTERS) for text in texts), default=0.0)
+
+    def place(
+        self, rect: tuple[float, float, float, float], size: tuple[float, float], header: float, label_at: float
+    ) -> None:
+        """Put the axes at ``rect``, in a figure of ``size``; the title at the top of the ``header`` above them, the
+        legends under it, the vertical label ``label_at`` to the left; words are cut to the room there is."""
+        assert self._plan is not None
+        left, bottom, width, height = rect
+        across, up = size
+        self.axes.set_position((left / across, bottom / up, width / across, height / up))
+        lift = header - self._above - (TITLE_ROW if self._plan.title else 0.0)
+        if self._heat is not None:
+            self._heat.place(left + width, bottom + height + lift, size)
+        self._write(header - TITLE_ROW + 3.5, width, height + 12.0)
+        shift = ScaledTranslation(-label_at / 72.0, 0.0, self._figure.dpi_scale_trans)
+        self.axes.yaxis.set_label_coords(0.0, 0.5, transform=self.axes.transAxes + shift)
+        for right, axes in ((False, self.axes), (True, self._right)):
+            rows = self._legends[right]
+            key = (rows.key(), lift)
+            if axes is not None and self._legend_keys.get(right) != key:
+                draw_legend(axes, rows, lift, at_right=right)
+                self._legend_keys[right] = key
+            lift += rows.rows * ROW if self._stacked else 0.0
+
+    def remove(self) -> None:
+        """Take the panel off the figure."""
+        if self._heat is not None:
+            self._heat.remove()
+        if self._right is not None:
+            self._right.remove()
+        self.axes.remove()
+
+    # -- the parts ----------------------------------------------------------------------------------------------------
+
+    def _follow(self, plan: Panel) -> None:
+        """Another plan: lines come, go or change their looks; what stays is kept."""
+        self._plan = plan
+        wanted = {series.name: series for series in plan.series}
+        for name in [name for name in self._lines if name not in wanted]:
+            self._lines.pop(name).remove()
+        if plan.right is None and self._right is not None:
+            self._forget_right()
+        if plan.right is not None and self._right is None:
+            self._right = self.axes.twinx()
+            dress(self._right, right=True)
+            self._right.patch.set_visible(False)
+            set_value_ticks(self._right.yaxis, "linear")
+        for name, series in wanted.items():
+            axes = self._right if series.right and self._right is not None else self.axes
+            line = self._lines.get(name)
+            if line is not None and line.axes is not axes:
+                line.remove()
+                line = None
+            if line is None:
+                line = self._lines[name] = Line2D([], [])
+                axes.add_line(line)
+            set_looks(line, series)
+        if self._heat is not None and plan.heat_map is None:
+            self._heat.remove()
+            self._heat = None
+            set_value_ticks(self.axes.yaxis, *self._scale)
+        if self._heat is None and plan.heat_map is not None:
+            self._heat = HeatMapView(self._figure, self.axes)
+        self._fair.set_visible(False)
+
+    def _forget_right(self) -> None:
+        assert self._right is not None
+        for name in [name for name, line in self._lines.items() if line.axes is self._right]:
+            self._lines.pop(name).remove()
+        self._right.remove()
+        self._right = None
+        self._legend_keys.pop(True, None)
+
+    def _set_values(self, right: bool, points: Sequence[Points]) -> None:
+        """Scale, limits and numbers of one of the vertical axes."""
+        axes = self._right if right else self.axes
+        assert self._plan is not None
+        if axes is None:
+            return
+        scale = "linear" if right else self._plan.yscale
+        if not right:
+            threshold = symlog_threshold([each.y for each in points]) if scale == "symlog" else 1.0
+            if self._scale != (scale, threshold):
+                axes.set_ylim(0.1, 1.0)  # limits that every scale takes without a warning
+                axes.set_yscale(scale, **_scale_options(scale, threshold))
+                set_value_ticks(axes.yaxis, scale, threshold)
+                self._scale = (scale, threshold)
+        side = self._plan.right if right else None
+        found = [each.values for each in points if each.values is not None]
+        axes.set_ylim(
+            padded(
+                found,
+                scale,
+                from_zero=self._plan.from_zero if side is None else side.from_zero,
+                headroom=0.0 if side is None else side.headroom,
+            )
+        )
+        there = bool(found)
+        axes.tick_params(axis="y", which="major", left=there and not right, labelleft=there and not right)
+        axes.tick_params(axis="y", which="major", right=there and right, labelright=there and right)
+        axes.tick_params(axis="y", which="minor", left=there and not right)
+
+    def _set_fair(self, histories: Sequence[History], among: int) -> None:
+        means = [summary.mean for summary in (history.summary() for history in histories) if summary.count]
+        finite = [mean for mean in means if math.isfinite(mean)]
+        if finite:
+            fair = math.fsum(finite) / among
+            self._fair.set_ydata([fair, fair])
+        self._fair.set_visible(bool(finite))
+
+    def _mark(self, axes: Axes, **looks: object) -> Line2D:
+        """A line with steps for x and parts of the panel's height for y."""
+        line = Line2D([], [], transform=axes.get_xaxis_transform(), clip_on=False)
+        line.set(**{"linestyle": "none", "linewidth": 0.9, "markeredgewidth": 1.3, **looks})
+        axes.add_line(line)
+        return line
+
+    def _write(self, lift: float, width: float, height: float) -> None:
+        """Title and note ``lift`` points above the axes, and the axis labels."""
+        assert self._plan is not None
+        self._note.set_text(self._note_text)
+        self._note.set_transform(self.axes.transAxes + points_up(self.axes, lift))
+        taken = width_of(self._note_text, LETTERS) + 10.0 if self._note_text else 0.0
+        room = max(width - taken, 0.3 * width)
+        title = fitted(drawable(self._plan.title), room, TITLE, bold=True) if self._plan.title else ""
+        artist = self.axes.set_title(title, loc="center", x=0.0, y=1.0, pad=lift)
+        plain(artist).set(ha="left", va="baseline", fontsize=TITLE, fontweight="bold", color=INK, rotation=0)
+        xlabel = fitted(drawable(self._plan.xlabel), width, LABELS) if self._plan.below is None else ""
+        _label(self.axes.set_xlabel(xlabel, labelpad=2.0, loc="center"))
+        ylabel = fitted(drawable(self._plan.ylabel), height, LABELS)
+        _label(self.axes.set_ylabel(ylabel, labelpad=3.0, loc="center"))
+        if self._right is not None and self._plan.right is not None:
+            side = self._plan.right
+            label = self._right.set_ylabel(fitted(drawable(side.label), height, LABELS), labelpad=3.0, loc="center")
+            _label(label).set_color(side.color or INK)
+            self._right.tick_params(axis="y", which="both", labelcolor=side.color or DIM)
+
+
+def _scale_options(scale: str, threshold: float) -> dict[str, Any]:
+    return {"nonpositive": "mask"} if scale == "log" else {"linthresh": threshold} if scale == "symlog" else {}
+
+
+def union(spans: Sequence[tuple[float, float] | None]) -> tuple[float, float] | None:
+    """From the first to the last step of all spans; None where there is none."""
+    there = [span for span in spans if span is not None]
+    return (min(first for first, _ in there), max(last for _, last in there)) if there else None
+
+
+def _label(artist: Text) -> Text:
+    plain(artist).set(fontsize=LABELS, color=INK, fontweight="normal")
+    return artist

@@ -1,0 +1,94 @@
+"""What a figure shows, in plain data: the layouts write a `Plan`, the figure draws it. No matplotlib here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(slots=True, frozen=True)
+class Series:
+    """One metric as a line."""
+
+    name: str
+    """The metric's name."""
+    label: str
+    """Its name in the legend."""
+    color: str
+    style: str = "-"
+    width: float = 1.2
+    """Line width in points."""
+    alpha: float = 1.0
+    right: bool = False
+    """Whether it is measured on the right-hand axis."""
+    front: bool = False
+    """Whether it is drawn over the others, such as validation over training."""
+
+
+@dataclass(slots=True, frozen=True)
+class RightAxis:
+    """The right-hand vertical axis of a panel. Linear."""
+
+    label: str
+    color: str | None = None
+    """Of its label and numbers: that of the line, when it is for one line. None: as the other axes."""
+    from_zero: bool = False
+    headroom: float = 0.0
+    """Part of the range left empty at the top, so that curves of the same shape do not lie on those of the left."""
+
+
+@dataclass(slots=True, frozen=True)
+class HeatMap:
+    """Many experts over time as an image instead of lines."""
+
+    experts: tuple[tuple[int, str], ...]
+    """Id and metric name of each row, from below."""
+    among: int
+    """How many experts there are, those without a row included: their number makes the fair share."""
+
+
+@dataclass(slots=True, frozen=True)
+class Panel:
+    """One cell of the figure."""
+
+    title: str
+    ylabel: str
+    series: tuple[Series, ...] = ()
+    xlabel: str = "Step"
+    yscale: str = "linear"
+    grid: bool = True
+    legend: bool = True
+    from_zero: bool = False
+    """Whether the left-hand axis starts at 0."""
+    right: RightAxis | None = None
+    fair_among: int | None = None
+    """The number of experts whose fair share is drawn as a dotted line; None draws none."""
+    heat_map: HeatMap | None = None
+    """Drawn instead of lines."""
+    below: Panel | None = None
+    """A lower part of the cell with the same time axis and no title of its own."""
+
+    def parts(self) -> tuple[Panel, ...]:
+        """The panel, and the one below it where there is one."""
+        return (self,) if self.below is None else (self, self.below)
+
+
+@dataclass(slots=True, frozen=True)
+class Plan:
+    """The figure."""
+
+    rows: int
+    cols: int
+    size: tuple[float, float]
+    """Width and height in inches."""
+    panels: tuple[Panel, ...]
+    """Row by row; cells past the last one stay empty."""
+    left_out: tuple[str, ...] = ()
+    """Metrics that found no room in the figure and that it should own up to."""
+
+
+class Layout(Protocol):
+    """Decides what goes where, from the names of the metrics that have a point by now, in the order of appearance."""
+
+    def plan(self, names: Sequence[str]) -> Plan: ...

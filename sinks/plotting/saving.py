@@ -1,0 +1,76 @@
+"""A figure as a PNG, PDF or SVG file that is either whole or not there."""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMATS: Final = (".png", ".pdf", ".svg")
+PNG_DPI: Final = 150.0
+
+
+def checked_path(path: str | os.PathLike[str]) -> Path:
+    """``path``, when a figure can be saved under that name; otherwise an error that says which names can be used."""
+    supported = f"supported are {', '.join(FORMATS)}"
+    if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
+        raise TypeError(f"save_plot needs the path of a file as text or Path; got {path!r:.80} ({type(path).__name__})")
+    text = os.fspath(path)
+    if not text or "\0" in text:
+        raise ValueError(f"save_plot needs the path of a file; got {text!r:.80} ({supported})")
+    target = Path(text)
+    if target.is_dir():
+        raise IsADirectoryError(f"save_plot needs the path of a file; {text!r} is a folder ({supported})")
+    if target.suffix.lower() not in FORMATS:
+        given = f"the extension {target.suffix!r}" if target.suffix else "no extension"
+        raise ValueError(f"save_plot takes the format from the extension, and {supported}; {text!r:.200} has {given}")
+    return target
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write ``figure`` to ``path``, in the format of its extension; missing folders are made.
+
+    The file appears, or is replaced, at once and whole: whoever reads it meanwhile sees the old or the new one. What
+    goes wrong is raised, and leaves the old one.
+    """
+    image = rendered(figure, path.suffix.lower())
+    target = Path(os.path.realpath(path))  # a link goes on pointing to the file
+    target.parent.mkdir(parents=True, exist_ok=True)
+    neighbour = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
+    file = os.open(neighbour, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        with os.fdopen(file, "wb") as stream:
+            stream.write(image)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(neighbour, target)
+    except BaseException:
+        neighbour.unlink(missing_ok=True)
+        raise
+
+
+def rendered(figure: Figure, extension: str) -> bytes:
+    """The bytes of the file. PDF and SVG keep text as text and hold no date, so equal figures make equal files."""
+    from sinks.plotting.settings import own_settings
+
+    dates: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    stream = io.BytesIO()
+    with own_settings(for_files=True):
+        figure.savefig(
+            stream,
+            format=extension.removeprefix("."),
+            dpi=PNG_DPI if extension == ".png" else "figure",
+            facecolor="white",
+            edgecolor="white",
+            bbox_inches=figure.bbox_inches,
+            pad_inches=0.0,
+            transparent=False,
+            orientation="portrait",
+            metadata=dates.get(extension),
+        )
+    return stream.getvalue()

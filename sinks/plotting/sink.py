@@ -1,0 +1,284 @@
+"""The sink that turns a run into a figure: it records numbers at every step and draws when somebody asks.
+
+Recording takes a few microseconds and loads no matplotlib.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from m.metrics.alerts import Alert
+from m.metrics.named import SETTING_FIELDS, NamedHistories
+from m.metrics.run import Run
+from m.metrics.snapshot import TrainingSnapshot
+from sinks.plotting.appearance import Appearance, Off, appearance_for
+from sinks.plotting.automatic import AutomaticLayout
+from sinks.plotting.config import DEFAULT_TITLE, TrainingVisualizerConfig, validate
+from sinks.plotting.layouts import ConfiguredLayout, custom_config, loss_config
+from sinks.plotting.moe import MoeLayout, moe_config
+from sinks.plotting.plan import Layout
+from sinks.plotting.saving import checked_path, save
+from sinks.plotting.summary import print_safely, summary_of, summary_table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from sinks.plotting.figure import TrainingFigure
+
+logger = logging.getLogger(__name__)
+
+MOST_ALERTS: Final = 20
+"""So many newest alerts are marked in the figure."""
+_NO_DESCRIPTION: Final = Run().description
+
+
+class PlotSink:
+    """Curves of every metric as one figure.
+
+    ``config`` says what goes where; without one, or when it names neither plots nor metrics, the figure lays itself
+    out by the metrics it is given. It is copied: changes made to it afterwards have no effect. ``display`` says where
+    the figure appears while training goes on: ``"off"`` is nowhere, and so is ``"auto"``. ``summary`` prints a table
+    of the numbers at the end of each run. ``clock`` gives the seconds from which throughput is derived.
+
+    Asked for by `figure`, `force_update` or `save_plot`, the figure shows every point up to that moment. All of these
+    may be called from any thread, before the first snapshot and after `close`. Raises ``TypeError``/``ValueError`` for
+    a configuration that cannot work.
+    """
+
+    def __init__(
+        self,
+        config: TrainingVisualizerConfig | None = None,
+        *,
+        display: str = "auto",
+        summary: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        config = TrainingVisualizerConfig() if config is None else config
+        validate(config)
+        config = copy.deepcopy(config)
+        layout = ConfiguredLayout(config) if config.plots or config.metrics else AutomaticLayout(config)
+        self._set_up(config, layout, display, summary, clock)
+
+    @classmethod
+    def moe(
+        cls,
+        n_experts: int | None = None,
+        update_interval: int = 1,
+        *,
+        display: str = "auto",
+        summary: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> PlotSink:
+        """Losses, metrics of the task, experts and throughput, in 2 x 2 panels.
+
+        With ``n_experts`` each expert's utilization is drawn, as lines or, for more than a dozen, as a heat map. A
+        custom metric joins the task's panel when its name says that it is an error, an accuracy or another score.
+        """
+        config = moe_config(update_interval)
+        validate(config)
+        sink = cls.__new__(cls)
+        sink._set_up(config, MoeLayout(config, n_experts), display, summary, clock)
+        return sink
+
+    @classmethod
+    def loss(cls, update_interval: int = 100, **options: Any) -> PlotSink:
+        """Losses and the learning rate, side by side, both on log axes. ``options`` are those of the class."""
+        return cls(loss_config(update_interval), **options)
+
+    @classmethod
+    def custom(
+        cls,
+        metrics_config: Mapping[str, tuple[int, str | None]],
+        plot_titles: Sequence[str],
+        subplot_layout: tuple[int, int],
+        update_interval: int = 100,
+        title: str = DEFAULT_TITLE,
+        *,
+        figure_size: tuple[float, float] | None = None,
+        max_points: int | None = None,
+        **options: Any,
+    ) -> PlotSink:
+        """Panels with these titles in a grid of (rows, columns); each metric with its panel's position and its colour.
+
+        ``figure_size`` None gives each panel 6 x 4 inches. ``options`` are those of the class.
+        """
+        config = custom_config(
+            metrics_config,
+            plot_titles,
+            subplot_layout,
+            update_interval,
+            title,
+            figure_size=figure_size,
+            max_points=max_points,
+        )
+        return cls(config, **options)
+
+    def _set_up(
+        self,
+        config: TrainingVisualizerConfig,
+        layout: Layout,
+        display: str,
+        summary: bool,
+        clock: Callable[[], float],
+    ) -> None:
+        self._config = config
+        self._layout = layout
+        self._appearance: Appearance = appearance_for(display)
+        self._prints_summary = summary
+        self._clock = clock
+        self._interval = int(config.update_interval)
+        self._settings = {metric.metric_name for metric in config.metrics} & set(SETTING_FIELDS)
+        self._drawing = threading.RLock()  # never taken by record
+        self._figure: TrainingFigure | None = None
+        self._failed_before = False
+        self._closed = False
+        self._run: Run | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._numbers = NamedHistories(self._settings, clock=self._clock)
+        self._record = self._numbers.record
+        self._alerts: deque[tuple[int, str]] = deque(maxlen=MOST_ALERTS)
+        self._interval_of_last: int | None = None
+
+    # -- what the hub calls -------------------------------------------------------------------------------------------
+
+    def start(self, run: Run) -> None:
+        """A run begins. What was recorded before belongs to another run: that is summed up and forgotten."""
+        if self._closed:
+            return
+        self._sum_up()
+        with self._drawing:
+            self._run = run
+            self._begin()
+
+    def record(self, snapshot: TrainingSnapshot) -> None:
+        """Keep the snapshot's numbers. Draws nothing and takes no lock; for one thread at a time."""
+        self._record(snapshot)
+        interval = snapshot.step // self._interval
+        if interval != self._interval_of_last:
+            self._next_interval(interval, snapshot.step)
+
+    def alert(self, alert: Alert) -> None:
+        """Mark the alert's step in the panels."""
+        if not self._closed:
+            self._alerts.append((alert.step, alert.rule))
+
+    def close(self) -> None:
+        """Print the summary and let go of the figure. Again: nothing. Whoever asks for the figure still gets it."""
+        if self._closed:
+            return
+        self._closed = True
+        self._record = _ignore
+        self._appearance.close()
+        self._appearance = Off()
+        self._sum_up()
+        with self._drawing:
+            self._figure = None
+
+    # -- what its owner asks for --------------------------------------------------------------------------------------
+
+    @property
+    def config(self) -> TrainingVisualizerConfig:
+        """The configuration that the figure follows; a copy of the one that was given."""
+        return self._config
+
+    @property
+    def figure(self) -> Figure:
+        """The matplotlib figure, with every point up to now. The same object until `close`."""
+        with self._drawing:
+            return self._up_to_date().figure
+
+    def force_update(self) -> None:
+        """Bring the figure up to date and draw it now, whatever the update interval.
+
+        Never raises: a training loop calls it. What goes wrong is logged, the first time with its traceback.
+        """
+        try:
+            with self._drawing:
+                self._up_to_date().draw()
+        except Exception as error:
+            logger.error("the figure could not be drawn: %s", error, exc_info=not self._failed_before)
+            self._failed_before = True
+
+    def save_plot(self, path: str | os.PathLike[str]) -> None:
+        """Save the figure, with every point up to now, as PNG, PDF or SVG by the extension of ``path``.
+
+        Missing folders are made; the file is replaced at once and whole. Raises ``ValueError`` for another extension
+        and ``OSError`` when it cannot be written.
+        """
+        target = checked_path(path)
+        with self._drawing:
+            save(self._up_to_date().figure, target)
+
+    def get_metrics_summary(self) -> dict[str, dict[str, float]]:
+        """``current``, ``min``, ``max``, ``mean`` and ``count`` of every metric of this run, drawn or not.
+
+        Over the whole run, whatever ``max_points`` is. NaN and infinities count, and are left out of the rest;
+        ``current`` may be nan.
+        """
+        with self._drawing:
+            return summary_of(self._numbers.histories())
+
+    def __copy__(self) -> PlotSink:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> PlotSink:
+        return self  # as with the hub: the copy of a model that holds its sink reports to the same sink
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_closed_sink, (self._config,))  # in another process there is nothing to record
+
+    # -- parts --------------------------------------------------------------------------------------------------------
+
+    def _next_interval(self, interval: int, step: int) -> None:
+        # The first step of a run is due only when it is a multiple; a later one also when it went past a multiple.
+        if self._interval_of_last is not None or step % self._interval == 0:
+            self._appearance.redraw_due(step)
+        self._interval_of_last = interval
+
+    def _up_to_date(self) -> TrainingFigure:
+        histories = self._numbers.histories()
+        plan = self._layout.plan(tuple(histories))
+        if self._figure is None:
+            from sinks.plotting.figure import TrainingFigure
+
+            self._figure = TrainingFigure(plan.size)
+        self._figure.show(
+            plan, histories, title=self._title(), newest=self._config.max_points, alerts=tuple(self._alerts)
+        )
+        return self._figure
+
+    def _title(self) -> str:
+        described = self._run is not None and self._run.description not in ("", _NO_DESCRIPTION)
+        if self._run is not None and described and self._config.title == DEFAULT_TITLE:
+            return self._run.description
+        return self._config.title
+
+    def _sum_up(self) -> None:
+        if not self._prints_summary:
+            return
+        title = self._title()
+        with self._drawing:
+            text = summary_table(
+                self._numbers.histories(), "" if title == DEFAULT_TITLE else title, self._numbers.left_out
+            )
+        if text:
+            print_safely(text)
+
+
+def _ignore(snapshot: TrainingSnapshot) -> None:
+    """What a closed sink does with a snapshot."""
+
+
+def _closed_sink(config: TrainingVisualizerConfig) -> PlotSink:
+    sink = PlotSink(config, summary=False)
+    sink.close()
+    return sink

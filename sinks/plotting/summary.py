@@ -1,0 +1,80 @@
+"""A run in numbers: the documented dictionary, and the table that is printed at the end. No matplotlib here."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from typing import Final
+
+from m.metrics.history import History
+from m.metrics.named import expert_of
+from sinks.plotting.text import short, visible
+
+MOST_ROWS: Final = 40
+MOST_EXPERT_ROWS: Final = 16
+_LONGEST_NAME: Final = 32
+
+
+def summary_of(histories: Mapping[str, History]) -> dict[str, dict[str, float]]:
+    """``current``, ``min``, ``max``, ``mean`` and ``count`` of every metric, as plain Python numbers.
+
+    ``count`` counts every point; ``min``, ``max`` and ``mean`` leave out NaN and infinities and are nan when there is
+    nothing else. ``current`` may be nan.
+    """
+    found = {}
+    for name, history in histories.items():
+        whole = history.summary()
+        found[name] = {
+            "current": whole.current,
+            "min": whole.min,
+            "max": whole.max,
+            "mean": whole.mean,
+            "count": whole.count,
+        }
+    return found
+
+
+def summary_table(histories: Mapping[str, History], of: str = "", not_kept: int = 0) -> str:
+    """The numbers of every metric as aligned text; empty when there are none. Many experts are named, not listed.
+
+    ``of`` says which run it is, ``not_kept`` how many numbers found no place in ``histories``.
+    """
+    experts = [name for name in histories if expert_of(name) is not None]
+    names = [name for name in histories if len(experts) <= MOST_EXPERT_ROWS or expert_of(name) is None]
+    left_out = [name for name in histories if name not in names[:MOST_ROWS]]
+    rows: list[tuple[str, ...]] = [("", "current", "min", "max", "mean", "count", "")]
+    for name in names[:MOST_ROWS]:
+        whole = histories[name].summary()
+        figures = [short(number) for number in (whole.current, whole.min, whole.max, whole.mean)]
+        rest = f"{whole.nonfinite} NaN or inf" if whole.nonfinite else ""
+        rows.append((visible(name, _LONGEST_NAME), *figures, str(whole.count), rest))
+    if not histories:
+        return ""
+    widths = [max(_cells(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    lines = [f"Training summary: {visible(of)}" if of else "Training summary"]
+    for name, *numbers, rest in rows:
+        cells = [name + " " * (widths[0] - _cells(name))]
+        cells += [number.rjust(width) for number, width in zip(numbers, widths[1:], strict=True)]
+        lines.append(f"  {'  '.join(cells)}  {rest}".rstrip())
+    if left_out:
+        some = ", ".join(visible(name, _LONGEST_NAME) for name in left_out[:3])
+        more = ", ..." if len(left_out) > 3 else ""
+        lines.append(f"  and {len(left_out)} more: {some}{more}")
+    if not_kept:
+        lines.append(f"  not kept: {not_kept} numbers, of too many different names or at steps too large for a float")
+    return "\n".join(lines)
+
+
+def print_safely(text: str) -> None:
+    """Print ``text``; a stdout that is closed, broken or cannot encode it is no reason to fail."""
+    try:
+        try:
+            print(text, flush=True)
+        except UnicodeEncodeError:
+            print(text.encode("ascii", "backslashreplace").decode("ascii"), flush=True)
+    except (OSError, ValueError):
+        pass
+
+
+def _cells(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)

@@ -1,0 +1,117 @@
+import math
+from typing import Any
+
+import pytest
+
+from m.metrics.named import MAX_METRICS, NamedHistories, expert_name, expert_of
+from m.metrics.snapshot import TrainingSnapshot, snapshot_of
+
+
+def recorded(*snapshots: TrainingSnapshot, **options: Any) -> dict[str, list[tuple[float, float]]]:
+    numbers = NamedHistories(**options)
+    for snapshot in snapshots:
+        numbers.record(snapshot)
+    return {name: list(zip(*history.columns(), strict=True)) for name, history in numbers.histories().items()}
+
+
+def ticking() -> Any:
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 0.5
+        return now[0]
+
+    return clock
+
+
+def test_fields_customs_and_experts_by_name_in_this_order() -> None:
+    snapshot = TrainingSnapshot(
+        3, 0.5, learning_rate=1e-3, expert_utilization={10: 0.5, 2: 0.5}, custom_metrics={"accuracy": 0.9}
+    )
+    found = recorded(snapshot)
+    assert list(found) == [
+        *("train_loss", "learning_rate", "accuracy", "expert_entropy", "load_balance", "expert_2", "expert_10"),
+    ]
+    assert found["accuracy"] == [(3.0, 0.9)]
+
+
+def test_none_and_what_was_never_given_leave_no_trace() -> None:
+    assert recorded(snapshot_of({"val_loss": None, "accuracy": None}, 0)) == {}
+
+
+def test_what_is_no_number_is_left_out_and_a_bool_counts() -> None:
+    custom = {"phase": "warmup", "done": True, "count": 3, "list": [1.0], "size": 0.5}
+    found = recorded(TrainingSnapshot(0, math.nan, custom_metrics=custom))
+    assert found["done"] == [(0.0, 1.0)]
+    assert found["count"] == [(0.0, 3.0)]
+    assert set(found) == {"train_loss", "done", "count", "size"}
+    assert math.isnan(found["train_loss"][0][1])
+
+
+def test_a_field_stands_before_a_custom_metric_of_its_name() -> None:
+    assert recorded(TrainingSnapshot(0, 1.0, custom_metrics={"train_loss": 9.0})) == {"train_loss": [(0.0, 1.0)]}
+    given = TrainingSnapshot(0, 1.0, custom_metrics={"learning_rate": 0.1})
+    assert recorded(given)["learning_rate"] == [(0.0, 0.1)]
+    experts = TrainingSnapshot(0, 1.0, expert_utilization={0: 1.0}, custom_metrics={"expert_0": 9.0})
+    assert recorded(experts)["expert_0"] == [(0.0, 1.0)]
+
+
+def test_settings_are_kept_only_for_who_asks() -> None:
+    snapshot = TrainingSnapshot(0, 1.0, batch_size=32, sequence_length=512, custom_metrics={"batch_size": 7})
+    assert set(recorded(snapshot)) == {"train_loss"}
+    assert recorded(snapshot, settings={"batch_size"})["batch_size"] == [(0.0, 32.0)]
+
+
+def test_throughput_is_derived_from_the_second_step_on() -> None:
+    snapshots = [TrainingSnapshot(step, 1.0, batch_size=32, sequence_length=10) for step in range(3)]
+    found = recorded(*snapshots, clock=ticking())
+    assert found["samples_per_sec"] == [(1.0, 64.0), (2.0, 64.0)]
+    assert found["tokens_per_sec"] == [(1.0, 640.0), (2.0, 640.0)]
+
+
+def test_what_is_given_takes_the_place_of_what_was_derived() -> None:
+    before = [TrainingSnapshot(step, 1.0, batch_size=32) for step in range(3)]
+    given = TrainingSnapshot(3, 1.0, batch_size=32, custom_metrics={"samples_per_sec": 5.0})
+    assert recorded(*before, given, clock=ticking())["samples_per_sec"] == [(3.0, 5.0)]
+    utilization = TrainingSnapshot(0, 1.0, expert_utilization={0: 0.5, 1: 0.5}, custom_metrics={"expert_entropy": 0.1})
+    found = recorded(utilization)
+    assert found["expert_entropy"] == [(0.0, 0.1)]
+    assert found["load_balance"] == [(0.0, 1.0)]
+
+
+def test_nothing_is_derived_any_more_once_both_are_given() -> None:
+    calls = []
+
+    def clock() -> float:
+        calls.append(1)
+        return 0.0
+
+    given = {"samples_per_sec": 5.0, "tokens_per_sec": 50.0}
+    recorded(*[TrainingSnapshot(step, 1.0, batch_size=2, custom_metrics=given) for step in range(5)], clock=clock)
+    assert calls == []
+
+
+def test_a_step_beyond_every_float_is_left_out_whole() -> None:
+    numbers = NamedHistories()
+    numbers.record(TrainingSnapshot(10**400, 1.0))
+    numbers.record(TrainingSnapshot(-(10**400), 1.0))
+    numbers.record(TrainingSnapshot(1, 2.0))
+    assert [list(column) for column in numbers.histories()["train_loss"].columns()] == [[1.0], [2.0]]
+    assert numbers.left_out == 2
+
+
+def test_a_run_that_makes_up_names_forever_stays_bounded() -> None:
+    numbers = NamedHistories()
+    for step in range(3):
+        numbers.record(TrainingSnapshot(step, 1.0, custom_metrics={f"m{step}_{i}": 1.0 for i in range(MAX_METRICS)}))
+    assert len(numbers.histories()) == MAX_METRICS + 1
+    assert numbers.left_out == 2 * MAX_METRICS
+
+
+@pytest.mark.parametrize("name", ["expert_", "expert_01", "expert_-1", "expert_1x", "expert_entropy", "expert_٣"])
+def test_names_that_are_no_expert(name: str) -> None:
+    assert expert_of(name) is None
+
+
+def test_an_experts_name_says_which() -> None:
+    assert expert_of(expert_name(17)) == 17

@@ -1,0 +1,424 @@
+"""What the artists hold. Figures here belong to nobody else: no pyplot, so nothing has to be closed."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from m.metrics.history import History
+from sinks.plotting.figure import TrainingFigure
+from sinks.plotting.glyphs import UNDRAWABLE, drawable
+from sinks.plotting.heatmap import load_table
+from sinks.plotting.limits import padded, symlog_threshold
+from sinks.plotting.plan import HeatMap, Panel, Plan, RightAxis, Series
+from sinks.plotting.points import FARTHEST, points_of, thinned
+from sinks.plotting.text import short, shortened, tick_text, tick_texts, visible
+
+NASTY = [
+    "_hidden",
+    r"$\frac$",
+    "100 % & #_{^",
+    "two\nlines",
+    "\x1b[31mred",
+    "🚀 emoji 漢字",
+    "lone \ud800",
+    "bidi \u202e",
+    "x" * 500,
+    "",
+    " ",
+    "\x00",
+]
+
+
+def history_of(values: Any, steps: Any = None) -> History:
+    history = History()
+    for index, value in enumerate(values):
+        history.append(index if steps is None else steps[index], float(value))
+    return history
+
+
+def drawn(panel: Panel, histories: dict[str, History], **options: Any) -> TrainingFigure:
+    figure = TrainingFigure((6.0, 4.0))
+    figure.show(Plan(1, 1, (6.0, 4.0), (panel,)), histories, **options)
+    figure.draw()
+    return figure
+
+
+def loss_panel(*names: str, **more: Any) -> Panel:
+    return Panel("Loss", "loss", tuple(Series(name, name, "#0072B2") for name in names), **more)
+
+
+def line(axes: Axes, label: str) -> Line2D:
+    return next(each for each in axes.lines if each.get_label() == label)
+
+
+def note(axes: Axes) -> str:
+    return next((text.get_text() for text in axes.texts if text.get_visible() and "data" not in text.get_text()), "")
+
+
+def legend_texts(axes: Axes) -> list[str]:
+    legend = axes.get_legend()
+    return [] if legend is None else [text.get_text() for text in legend.get_texts()]
+
+
+# -- lines and limits
+
+
+def test_a_line_holds_the_points_and_the_axes_have_room() -> None:
+    axes = drawn(loss_panel("a"), {"a": history_of([3.0, 2.0, 1.0])}).figure.axes[0]
+    assert line(axes, "a").get_xydata().tolist() == [[0.0, 3.0], [1.0, 2.0], [2.0, 1.0]]
+    assert axes.get_ylim() == pytest.approx((0.9, 3.1))
+    assert axes.get_xlim()[0] < 0.0 < 2.0 < axes.get_xlim()[1]
+    assert axes.get_title() == "Loss"
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("Step", "loss")
+
+
+def test_an_update_keeps_every_artist() -> None:
+    history = history_of([3.0, 2.0])
+    figure = TrainingFigure((6.0, 4.0))
+    plan = Plan(1, 1, (6.0, 4.0), (loss_panel("a"),))
+    figure.show(plan, {"a": history})
+    axes = figure.figure.axes[0]
+    before = (axes, line(axes, "a"), axes.get_legend())
+    history.append(2, 1.0)
+    figure.show(plan, {"a": history})
+    assert (figure.figure.axes[0], line(axes, "a"), axes.get_legend()) == before
+    assert line(axes, "a").get_xdata().tolist() == [0.0, 1.0, 2.0]
+
+
+def test_a_new_metric_joins_without_replacing_the_others() -> None:
+    histories = {"a": history_of([3.0, 2.0]), "b": history_of([1.0, 1.0])}
+    figure = TrainingFigure((6.0, 4.0))
+    figure.show(Plan(1, 1, (6.0, 4.0), (loss_panel("a"),)), histories)
+    axes = figure.figure.axes[0]
+    first = line(axes, "a")
+    figure.show(Plan(1, 1, (6.0, 4.0), (loss_panel("a", "b"),)), histories)
+    figure.draw()
+    assert line(axes, "a") is first
+    assert legend_texts(axes) == ["a", "b"]
+    figure.show(Plan(1, 1, (6.0, 4.0), (loss_panel("b"),)), histories)
+    assert legend_texts(axes) == ["b"]
+
+
+@pytest.mark.parametrize("scale", ["linear", "log", "symlog"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        [],
+        [1.0],
+        [0.0],
+        [5.0] * 10,
+        [-2.0, -1.0],
+        [0.0, 0.0],
+        [math.nan],
+        [math.inf, -math.inf, math.nan],
+        [1e308, -1e308],
+        [1.7e308],
+        [5e-324, 1e-300],
+        [1e-320, 1e308],
+        [0.0, -3.0, math.nan],
+        [1e-9, 1e9],
+        [1000000.1, 1000000.2],
+    ],
+)
+def test_any_values_draw_on_any_scale_with_finite_limits(scale: str, values: list[float]) -> None:
+    figure = drawn(loss_panel("a", yscale=scale), {"a": history_of(values)} if values else {"a": History()})
+    low, high = figure.figure.axes[0].get_ylim()
+    assert -math.inf < low < high < math.inf
+    assert scale != "log" or low > 0.0
+
+
+def test_a_log_axis_leaves_out_what_it_cannot_show_and_says_so() -> None:
+    axes = drawn(loss_panel("a", yscale="log"), {"a": history_of([1.0, 0.0, -1.0, 2.0])}).figure.axes[0]
+    values = line(axes, "a").get_ydata()
+    assert np.isnan(values).tolist() == [False, True, True, False]
+    assert note(axes) == "2 values ≤ 0 not shown"
+
+
+def test_nan_and_inf_are_marked_on_the_time_axis_and_counted() -> None:
+    axes = drawn(loss_panel("a"), {"a": history_of([1.0, math.nan, 2.0, -math.inf, 1.5])}).figure.axes[0]
+    marks = next(each for each in axes.lines if each.get_marker() == "x")
+    assert marks.get_xdata() == pytest.approx([1.0, 3.0], abs=0.02)
+    assert set(marks.get_ydata()) == {0.0}
+    assert note(axes) == "1 NaN · 1 inf"
+
+
+def test_steps_that_go_back_begin_a_new_piece_of_line() -> None:
+    axes = drawn(loss_panel("a"), {"a": history_of([3, 2, 1, 2, 1], steps=[0, 1, 2, 1, 2])}).figure.axes[0]
+    assert line(axes, "a").get_xdata().tolist() == [0.0, 1.0, 2.0, 1.0, 1.0, 2.0]
+    assert np.flatnonzero(np.isnan(line(axes, "a").get_ydata())).tolist() == [3]
+
+
+def test_points_without_a_neighbour_are_seen() -> None:
+    axes = drawn(loss_panel("a"), {"a": history_of([1, math.nan, 2, math.nan, 3, 4])}).figure.axes[0]
+    assert line(axes, "a").get_marker() == "o"
+    assert line(axes, "a").get_markevery() == [0, 2]
+
+
+def test_sparse_metrics_have_markers_and_dense_ones_have_none() -> None:
+    histories = {"train": history_of(range(1, 101)), "val": history_of([1, 2, 3], steps=[0, 50, 99])}
+    axes = drawn(loss_panel("train", "val"), histories).figure.axes[0]
+    assert (line(axes, "train").get_marker(), line(axes, "val").get_marker()) == ("none", "o")
+
+
+def test_max_points_are_the_newest_and_panels_then_span_their_own_time() -> None:
+    histories = {"a": history_of(range(100)), "b": history_of(range(10), steps=range(0, 100, 10))}
+    figure = TrainingFigure((6.0, 4.0))
+    figure.show(Plan(1, 2, (6.0, 4.0), (loss_panel("a"), loss_panel("b"))), histories, newest=5)
+    a, b = figure.figure.axes
+    assert line(a, "a").get_xdata().tolist() == [95.0, 96.0, 97.0, 98.0, 99.0]
+    assert a.get_xlim()[0] > 90.0 > b.get_xlim()[0]
+    figure.show(Plan(1, 2, (6.0, 4.0), (loss_panel("a"), loss_panel("b"))), histories)
+    assert a.get_xlim() == b.get_xlim()
+
+
+def test_alerts_are_lines_at_their_steps() -> None:
+    alerts = [(3, "loss_spike"), (7, "nan")]
+    figure = drawn(loss_panel("a"), {"a": history_of(range(1, 10))}, alerts=alerts).figure
+    axes = figure.axes[0]
+    marked = next(each for each in axes.lines if len(each.get_xdata()) == 6)
+    assert list(marked.get_xdata())[::3] == [3, 7]
+    assert any("loss spike at step 3 · nan at step 7" in text.get_text() for text in figure.texts)
+
+
+def test_no_data_says_so_and_empty_cells_have_no_axes() -> None:
+    figure = TrainingFigure((6.0, 4.0))
+    figure.show(Plan(2, 2, (6.0, 4.0), (loss_panel(), loss_panel())), {})
+    figure.draw()
+    assert len(figure.figure.axes) == 2
+    for axes in figure.figure.axes:
+        assert "no data yet" in [text.get_text() for text in axes.texts if text.get_visible()]
+        assert axes.get_title() == "Loss"
+        assert axes.get_legend() is None
+
+
+def test_the_right_hand_axis_comes_and_goes() -> None:
+    histories = {"a": history_of([1, 2]), "b": history_of([100, 300])}
+    right = Series("b", "b", "#D55E00", right=True)
+    both = Panel("T", "a", (Series("a", "a", "#0072B2"), right), right=RightAxis("b / s", "#D55E00", from_zero=True))
+    figure = TrainingFigure((6.0, 4.0))
+    figure.show(Plan(1, 1, (6.0, 4.0), (both,)), histories)
+    left, twin = figure.figure.axes
+    assert (twin.get_ylabel(), line(twin, "b").get_ydata().tolist()) == ("b / s", [100.0, 300.0])
+    assert twin.get_ylim() == pytest.approx((0.0, 315.0))
+    assert (legend_texts(left), legend_texts(twin)) == (["a"], ["b"])
+    figure.show(Plan(1, 1, (6.0, 4.0), (loss_panel("a", "b"),)), histories)
+    figure.draw()
+    assert figure.figure.axes == [left]
+    assert line(left, "b").get_ydata().tolist() == [100.0, 300.0]
+
+
+def test_the_fair_share_is_the_mean_load() -> None:
+    histories = {"expert_0": history_of([0.2, 0.3]), "expert_1": history_of([0.8, 0.7])}
+    axes = drawn(loss_panel(*histories, fair_among=2), histories).figure.axes[0]
+    fair = next(each for each in axes.lines if each.get_linestyle() == ":")
+    assert fair.get_ydata() == pytest.approx([0.5, 0.5])
+    assert legend_texts(axes)[-1] == "fair share"
+
+
+@pytest.mark.parametrize("size", [(0.1, 0.1), (1.0, 0.5), (60.0, 2.0)])
+def test_any_size_draws(size: tuple[float, float]) -> None:
+    figure = TrainingFigure(size)
+    figure.show(Plan(3, 3, size, (loss_panel("a"),) * 9), {"a": history_of([1, 2])}, title="T" * 300)
+    figure.figure.savefig("/dev/null", format="png", dpi=10)
+
+
+# -- words
+
+
+def test_nasty_words_are_drawn_letter_for_letter(caplog: pytest.LogCaptureFixture) -> None:
+    histories = {name: history_of([1.0, 2.0]) for name in NASTY}
+    for name in NASTY:
+        series = tuple(Series(each, each, "#0072B2") for each in NASTY)
+        panel = Panel(name, name, series, xlabel=name, right=RightAxis(name))
+        figure = drawn(panel, histories, title=name, alerts=[(1, name)])
+        assert figure.figure.get_suptitle() == figure.figure.get_suptitle().replace("\n", "")
+    with caplog.at_level(logging.WARNING):
+        assert not caplog.records
+
+
+def test_a_leading_underscore_stays_in_the_legend() -> None:
+    assert legend_texts(drawn(loss_panel("_hidden"), {"_hidden": history_of([1, 2])}).figure.axes[0]) == ["_hidden"]
+
+
+def test_more_metrics_than_fit_are_counted_in_the_legend() -> None:
+    names = [f"a_rather_long_metric_name_{index}" for index in range(60)]
+    figure = drawn(loss_panel(*names), {name: history_of([1, 2]) for name in names}).figure
+    texts = legend_texts(figure.axes[0])
+    assert len(texts) < 15
+    assert any(text == f"+{60 - (len(texts) - 1)} more" for text in texts)
+
+
+def test_the_legend_lies_above_the_axes_and_reads_along_the_rows() -> None:
+    names = [f"metric_{index}" for index in range(7)]
+    figure = drawn(loss_panel(*names), {name: history_of([1, 2]) for name in names}).figure
+    axes = figure.axes[0]
+    assert axes.get_legend().get_window_extent().y0 >= axes.get_window_extent().y1
+    rows: dict[int, list[tuple[float, str]]] = {}
+    for text in axes.get_legend().get_texts():
+        box = text.get_window_extent()
+        rows.setdefault(round(-box.y0 / 10), []).append((box.x0, text.get_text()))
+    assert [name for row in sorted(rows) for _, name in sorted(rows[row])] == names
+
+
+def test_no_legend_and_no_grid_where_not_wanted() -> None:
+    axes = drawn(loss_panel("a", legend=False, grid=False), {"a": history_of([1, 2])}).figure.axes[0]
+    assert axes.get_legend() is None
+    assert not any(each.get_visible() for each in axes.get_ygridlines())
+
+
+@pytest.fixture
+def other_settings() -> Iterator[None]:
+    with matplotlib.rc_context():
+        style.use("dark_background")
+        matplotlib.rcParams.update(
+            {
+                "text.usetex": True,
+                "text.parse_math": True,
+                "path.sketch": (1.0, 100.0, 2.0),
+                "figure.constrained_layout.use": True,
+                "savefig.bbox": "tight",
+                "axes.formatter.use_mathtext": True,
+                "axes.grid": True,
+                "xtick.labelbottom": False,
+                "ytick.right": True,
+                "font.family": ["No Such Font"],
+                "lines.marker": "s",
+                "legend.loc": "upper left",
+                "axes.titlelocation": "right",
+            }
+        )
+        yield
+
+
+@pytest.mark.usefixtures("other_settings")
+def test_the_users_settings_neither_break_the_figure_nor_change() -> None:
+    before = dict(matplotlib.rcParams)
+    figure = drawn(loss_panel("a", yscale="log"), {"a": history_of([1, 2])}).figure
+    figure.canvas.draw()
+    axes = figure.axes[0]
+    assert dict(matplotlib.rcParams) == before
+    assert figure.get_facecolor() == (1.0, 1.0, 1.0, 1.0)
+    assert axes.get_title() == "Loss"
+    assert any(label.get_visible() and label.get_text() for label in axes.get_xticklabels())
+    assert line(axes, "a").get_marker() == "none"
+
+
+# -- heat map
+
+
+def test_the_heat_map_holds_load_over_fair_share() -> None:
+    histories = {f"expert_{i}": history_of([load] * 4, steps=[0, 10, 20, 30]) for i, load in enumerate([0.1, 0.3, 0.2])}
+    rows = tuple((i, f"expert_{i}") for i in range(3))
+    panel = Panel("Experts", "expert", heat_map=HeatMap(rows, 3), grid=False, below=loss_panel("expert_0"))
+    figure = drawn(panel, histories).figure
+    [image] = figure.axes[0].images
+    assert image.get_array().tolist() == [pytest.approx([load] * 4) for load in (0.5, 1.5, 1.0)]
+    assert image.get_extent() == [-5.0, 35.0, -0.5, 2.5]
+    assert (image.norm.vmin, image.norm.vmax) == (0.0, 2.0)
+
+
+def test_the_heat_map_takes_gaps_and_nonsense() -> None:
+    histories = [history_of([0.5, math.nan, 1e308, -1.0]), history_of([0.5], steps=[3]), History()]
+    table = load_table(histories, 3)
+    assert table is not None
+    assert table.loads.shape == (3, 4)
+    assert np.isnan(table.loads[2]).all()
+    assert np.isnan(table.loads[0][1])
+    assert load_table([History()], 1) is None
+
+
+def test_a_long_run_is_averaged_into_columns_and_steps_may_repeat() -> None:
+    table = load_table([history_of([0.4, 0.6] * 5000), history_of([0.6, 0.4] * 5000)], 2)
+    assert table is not None
+    assert table.loads.shape[1] <= 701
+    assert table.together > 1
+    assert np.nanmean(table.loads) == pytest.approx(1.0)
+    again = load_table([history_of([1.0, 2.0, 1.0], steps=[5, 5, 3])], 1)
+    assert again is not None
+    assert (again.first, again.last) == (3.0, 5.0)
+
+
+def test_a_heat_map_gives_way_to_lines_and_comes_back() -> None:
+    histories = {"expert_0": history_of([0.4, 0.6]), "expert_1": history_of([0.6, 0.4])}
+    heat = Panel("E", "expert", heat_map=HeatMap(((0, "expert_0"), (1, "expert_1")), 2), below=loss_panel("expert_0"))
+    figure = TrainingFigure((6.0, 4.0))
+    for panel, axes in ((heat, 3), (loss_panel("expert_0"), 1), (heat, 3)):
+        figure.show(Plan(1, 1, (6.0, 4.0), (panel,)), histories)
+        figure.draw()
+        assert len(figure.figure.axes) == axes
+
+
+# -- points, limits, text
+
+
+def test_thinning_keeps_every_extreme_and_every_gap() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=100_000)
+    y[[123, 77_777]] = [50.0, -50.0]
+    y[40_000:41_000] = np.nan
+    x = np.arange(100_000.0)
+    thin_x, thin_y = thinned(x, y)
+    assert thin_x.size <= 2100
+    assert (np.nanmax(thin_y), np.nanmin(thin_y)) == (50.0, -50.0)
+    assert thin_x[np.nanargmax(thin_y)] == 123.0
+    assert np.isnan(thin_y[(thin_x >= 40_000) & (thin_x < 41_000)]).any()
+    assert (thin_x[0], thin_x[-1]) == (0.0, 99_999.0)
+    assert (np.diff(thin_x) > 0).all()
+
+
+def test_values_far_out_are_clipped_and_few_points_stay_as_they_are() -> None:
+    points = points_of(history_of([1e308, -1e308, 2.0]))
+    assert points.y.tolist() == [FARTHEST, -FARTHEST, 2.0]
+    assert points.values == (-FARTHEST, FARTHEST)
+    assert points_of(History()).steps is None
+
+
+def test_limits() -> None:
+    assert padded([], "linear") == (0.0, 1.0)
+    assert padded([(2.0, 2.0)], "linear") == pytest.approx((1.8, 2.2))
+    assert padded([(0.0, 0.0)], "linear") == (-1.0, 1.0)
+    assert padded([(10.0, 20.0)], "linear", from_zero=True, headroom=0.5) == pytest.approx((0.0, 42.0))
+    low, high = padded([(1.0, 1.0)], "log")
+    assert low < 1.0 < high
+    assert symlog_threshold([np.array([0.0, math.nan])]) == 1.0
+    assert symlog_threshold([np.array([-0.02, 0.02, *[5.0] * 8, 3000.0])]) == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([0.0, 0.25, 0.5], ["0.00", "0.25", "0.50"]),
+        ([0.0, 20_000.0, 40_000.0], ["0", "20k", "40k"]),
+        ([-1.0, 0.0, 1.0], ["−1", "0", "1"]),
+        ([1e-5, 2e-5], ["1e-5", "2e-5"]),
+        ([0.0, 1e300], ["0", "1e300"]),
+        ([5.0], ["5"]),
+        ([], []),
+    ],
+)
+def test_numbers_of_one_axis(values: list[float], texts: list[str]) -> None:
+    assert tick_texts(values) == texts
+
+
+def test_numbers_by_themselves() -> None:
+    steps = [0, 800, 1000, 1500, 1.5e6, 1e-5, 0.05, -2e-4, 1e20]
+    assert [tick_text(step, 9) for step in steps] == ["0", "800", "1k", "1.5k", "1.5M", "1e-5", "0.05", "−2e-4", "1e20"]
+    assert [short(value) for value in (0.245123, 181234.0, math.nan, -math.inf)] == ["0.2451", "181.2k", "nan", "-inf"]
+
+
+def test_foreign_text_is_made_visible() -> None:
+    assert visible("two\nlines\x1b[1m\u202e\ud800") == r"two\nlines\x1b[1m\u202e\ud800"
+    assert visible("a\u00a0b") == "a b"
+    assert len(visible("\x1b" * 10_000)) == 60
+    assert shortened("abcdefghij", 5) == "ab…ij"
+    assert drawable("ok 🚀") == f"ok {UNDRAWABLE}"

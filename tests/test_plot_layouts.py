@@ -1,0 +1,263 @@
+import pytest
+
+from sinks.plotting.automatic import AutomaticLayout
+from sinks.plotting.colors import BLUE, CYCLE, darker
+from sinks.plotting.config import MetricConfig, PlotConfig, TrainingVisualizerConfig, validate
+from sinks.plotting.layouts import ConfiguredLayout, common_label, custom_config, loss_config
+from sinks.plotting.moe import MoeLayout, moe_config
+from sinks.plotting.naming import kind_of, trained_beside
+from sinks.plotting.plan import Panel, Plan
+
+
+def names_in(panel: Panel) -> list[str]:
+    return [series.name for series in panel.series]
+
+
+def moe(names: list[str], n_experts: int | None = None) -> tuple[Panel, ...]:
+    return MoeLayout(moe_config(), n_experts).plan(names).panels
+
+
+def automatic(*names: str, **config: object) -> Plan:
+    return AutomaticLayout(TrainingVisualizerConfig(**config)).plan(names)  # type: ignore[arg-type]
+
+
+EXPERTS = [f"expert_{expert}" for expert in range(64)]
+
+
+# -- as configured
+
+
+def test_only_metrics_that_were_given_appear_and_keep_their_colours() -> None:
+    config = TrainingVisualizerConfig(
+        plots=[PlotConfig("A", "a")],
+        metrics=[MetricConfig("x", 0), MetricConfig("y", 0, color="blue"), MetricConfig("z", 0)],
+    )
+    layout = ConfiguredLayout(config)
+    assert names_in(layout.plan(["z", "other"]).panels[0]) == ["z"]
+    [z] = layout.plan(["z"]).panels[0].series
+    assert [series.color for series in layout.plan(["x", "y", "z"]).panels[0].series] == ["red", "blue", "green"]
+    assert z.color == "green"
+
+
+def test_the_cycle_begins_again() -> None:
+    config = TrainingVisualizerConfig(
+        plots=[PlotConfig("A", "a", color_cycle=["red", "blue"])], metrics=[MetricConfig(name, 0) for name in "abc"]
+    )
+    series = ConfiguredLayout(config).plan("abc").panels[0].series
+    assert [each.color for each in series] == ["red", "blue", "red"]
+
+
+def test_the_loss_layout() -> None:
+    config = loss_config(50)
+    validate(config)
+    plan = ConfiguredLayout(config).plan(["train_loss", "val_loss", "learning_rate"])
+    assert (plan.rows, plan.cols) == (1, 2)
+    assert [(names_in(panel), panel.yscale) for panel in plan.panels] == [
+        (["train_loss", "val_loss"], "log"),
+        (["learning_rate"], "log"),
+    ]
+    train, val = plan.panels[0].series
+    assert (train.color, val.color) == (BLUE, darker(BLUE))
+
+
+def test_a_custom_config_is_what_the_document_says() -> None:
+    config = custom_config(
+        {"accuracy": (0, "blue"), "f1_score": (0, "red"), "learning_rate": (1, "green")},
+        ["Classification Metrics", "Optimization"],
+        (1, 2),
+        75,
+        "Custom Training Dashboard",
+    )
+    validate(config)
+    assert (config.subplot_rows, config.subplot_cols, config.update_interval) == (1, 2, 75)
+    assert [(metric.metric_name, metric.plot_index, metric.color) for metric in config.metrics] == [
+        ("accuracy", 0, "blue"),
+        ("f1_score", 0, "red"),
+        ("learning_rate", 1, "green"),
+    ]
+    assert [plot.ylabel for plot in config.plots] == ["score", "learning_rate"]
+    assert {plot.yscale for plot in config.plots} == {"linear"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (({"a": 0}, ["A"], (1, 1)), r"metrics_config\['a'\] must be \(plot_index, color\)"),
+        ((["a"], ["A"], (1, 1)), "metrics_config must map"),
+        (({}, "A", (1, 1)), "plot_titles must be a list"),
+        (({}, ["A"], 2), "subplot_layout must be"),
+        (({}, ["A"], (1, 1.5)), r"subplot_layout\[1\] must be a whole number"),
+    ],
+)
+def test_a_custom_config_that_cannot_be_read(arguments: tuple, message: str) -> None:  # type: ignore[type-arg]
+    with pytest.raises(TypeError, match=message):
+        custom_config(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("names", "label"),
+    [
+        ([], ""),
+        (["temperature"], "temperature"),
+        (["task1_loss", "task2_loss"], "loss"),
+        (["task1_accuracy", "f1_score"], "score"),
+        (["gpu_temp", "cpu_temp"], "temp"),
+        (["a", "b"], "value"),
+    ],
+)
+def test_what_names_have_in_common(names: list[str], label: str) -> None:
+    assert common_label(names) == label
+
+
+# -- Mixture of Experts
+
+
+def test_the_moe_layout_as_documented() -> None:
+    validate(moe_config())
+    losses, task, experts, throughput = moe(
+        [
+            *("train_loss", "val_loss", "aux_loss", "learning_rate", "position_error", "expert_entropy"),
+            *("load_balance", "samples_per_sec", "gpu_utilization", "gradient_norm"),
+        ]
+    )
+    assert (names_in(losses), losses.yscale) == (["train_loss", "val_loss", "aux_loss"], "log")
+    assert names_in(task) == ["position_error"]
+    assert names_in(experts) == ["expert_entropy", "load_balance"]
+    assert names_in(throughput) == ["samples_per_sec"]
+
+
+def test_metrics_of_the_task_join_by_name_and_scores_have_their_own_axis() -> None:
+    names = ["position_error", "f1_score", "x_rmse", "trajectory_smoothness", "val_position_error"]
+    task = moe(names)[1]
+    assert [(series.name, series.right) for series in task.series] == [
+        ("position_error", False),
+        ("f1_score", True),
+        ("x_rmse", False),
+        ("val_position_error", False),
+    ]
+    assert task.right is not None
+    assert (task.ylabel, task.right.label, task.right.color) == ("error", "score", task.series[1].color)
+    assert task.series[3].color == darker(task.series[0].color)
+
+
+def test_scores_alone_need_no_right_hand_axis() -> None:
+    task = moe(["accuracy", "f1_score"])[1]
+    assert (task.ylabel, task.right) == ("score", None)
+
+
+def test_without_n_experts_no_expert_is_drawn() -> None:
+    experts = moe([*EXPERTS[:8], "expert_entropy", "load_balance"])[2]
+    assert names_in(experts) == ["expert_entropy", "load_balance"]
+    assert experts.heat_map is None
+
+
+def test_a_dozen_experts_are_lines_by_number_with_their_fair_share() -> None:
+    names = ["expert_10", "expert_2", "expert_entropy", "load_balance"]
+    experts = moe(names, 12)[2]
+    assert names_in(experts) == ["expert_2", "expert_10"]
+    assert experts.fair_among == 12
+    assert experts.below is not None
+    assert [(series.name, series.right) for series in experts.below.series] == [
+        ("expert_entropy", False),
+        ("load_balance", True),
+    ]
+    assert len({(series.color, series.style) for series in moe(EXPERTS[:12], 12)[2].series}) == 12
+
+
+@pytest.mark.parametrize(("n_experts", "given"), [(13, 5), (4, 13), (64, 64)])
+def test_more_experts_are_a_heat_map(n_experts: int, given: int) -> None:
+    experts = moe([*EXPERTS[:given], "expert_entropy"], n_experts)[2]
+    assert experts.heat_map is not None
+    assert [expert for expert, _ in experts.heat_map.experts] == list(range(given))
+    assert experts.heat_map.among == max(n_experts, given)
+    assert experts.series == ()
+
+
+def test_tokens_have_the_right_hand_axis_only_beside_samples() -> None:
+    both = moe(["samples_per_sec", "tokens_per_sec"])[3]
+    assert [series.right for series in both.series] == [False, True]
+    assert both.right is not None
+    assert both.right.label == "tokens / s"
+    tokens = moe(["tokens_per_sec"])[3]
+    assert (tokens.ylabel, tokens.right) == ("tokens / s", None)
+
+
+@pytest.mark.parametrize(("value", "error"), [(0, ValueError), (True, TypeError), ("8", TypeError), (2.0, TypeError)])
+def test_n_experts_that_is_no_number_of_experts(value: int, error: type[Exception]) -> None:
+    with pytest.raises(error, match="n_experts must be a whole number, 1 or more or None"):
+        MoeLayout(moe_config(), value)
+
+
+# -- without a configuration
+
+
+def test_a_panel_for_each_kind_of_metric() -> None:
+    plan = automatic(
+        *("train_loss", "val_loss", "learning_rate", "train/accuracy", "val/accuracy", "samples_per_sec"),
+        *("gradient_norm", "gpu_memory_mb", "temperature"),
+    )
+    assert [(panel.title, names_in(panel), panel.yscale) for panel in plan.panels] == [
+        ("Loss", ["train_loss", "val_loss"], "log"),
+        ("Score", ["train/accuracy", "val/accuracy"], "linear"),
+        ("Learning rate", ["learning_rate"], "log"),
+        ("Norm", ["gradient_norm"], "log"),
+        ("Throughput", ["samples_per_sec"], "linear"),
+        ("Memory", ["gpu_memory_mb"], "linear"),
+        ("temperature", ["temperature"], "linear"),
+    ]
+    assert (plan.rows, plan.cols) == (3, 3)
+    assert plan.panels[0].series[1].color == darker(CYCLE[0])
+
+
+def test_nine_panels_at_most_and_the_rest_is_named() -> None:
+    plan = automatic(*(f"quantity{index}" for index in "abcdefghijk"))
+    assert len(plan.panels) == 9
+    assert plan.left_out == ("quantityj", "quantityk")
+
+
+def test_a_grid_that_was_asked_for_is_kept() -> None:
+    plan = automatic("a", "b", "c", subplot_rows=1, subplot_cols=2, figure_size=(9, 3))
+    assert (plan.rows, plan.cols, plan.size, plan.left_out) == (1, 2, (9.0, 3.0), ("c",))
+
+
+def test_no_metrics_make_one_empty_panel() -> None:
+    plan = automatic()
+    assert [panel.series for panel in plan.panels] == [()]
+
+
+def test_experts_are_lines_or_a_heat_map_here_too() -> None:
+    assert names_in(automatic(*EXPERTS[:4]).panels[0]) == EXPERTS[:4]
+    assert automatic(*EXPERTS).panels[0].heat_map is not None
+    assert names_in(automatic("expert_entropy").panels[0]) == ["expert_entropy"]
+
+
+# -- names
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("train_loss", "loss"),
+        ("val/F1-score", "score"),
+        ("position_rmse", "error"),
+        ("perplexity", "perplexity"),
+        ("lr", "learning rate"),
+        ("grad_norm", "gradient"),
+        ("tokens_per_sec", "throughput"),
+        ("gpu_memory_mb", "memory"),
+        ("cpu_percent", "utilization"),
+        ("load_balance", "experts"),
+        ("trajectory_smoothness", None),
+        ("", None),
+        ("мера", None),
+    ],
+)
+def test_what_a_name_says(name: str, kind: str | None) -> None:
+    assert kind_of(name) == kind
+
+
+def test_validation_finds_its_training_curve() -> None:
+    assert trained_beside("val_loss", ["aux_loss", "train_loss", "val_loss"]) == "train_loss"
+    assert trained_beside("val/loss", ["loss", "val/loss"]) == "loss"
+    assert trained_beside("val_loss", ["aux_loss"]) is None
+    assert trained_beside("train_loss", ["train_loss", "loss"]) is None

@@ -1,0 +1,447 @@
+from __future__ import annotations
+
+import builtins
+import copy
+import io
+import logging
+import math
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import matplotlib.image
+import pytest
+
+from m.metrics.alerts import Alert
+from m.metrics.run import Run
+from m.metrics.snapshot import TrainingSnapshot, snapshot_of
+from sinks.plotting.appearance import Off, appearance_for
+from sinks.plotting.config import MetricConfig, PlotConfig, TrainingVisualizerConfig
+from sinks.plotting.sink import PlotSink
+
+
+def fed(sink: PlotSink, *losses: float, **metrics: Any) -> PlotSink:
+    for step, loss in enumerate(losses):
+        sink.record(TrainingSnapshot(step, loss, **metrics))
+    return sink
+
+
+def titles(sink: PlotSink) -> list[str]:
+    return [axes.get_title() for axes in sink.figure.axes if axes.get_title()]
+
+
+def lines(sink: PlotSink) -> dict[str, list[float]]:
+    drawn = [line for axes in sink.figure.axes for line in axes.lines if not line.get_label().startswith("_")]
+    return {line.get_label(): line.get_ydata().tolist() for line in drawn}
+
+
+# -- recording
+
+
+def test_recording_loads_no_matplotlib() -> None:
+    code = (
+        "import sys; from sinks.plotting.sink import PlotSink; from m.metrics.snapshot import TrainingSnapshot as S\n"
+        "for sink in (PlotSink(), PlotSink.moe(8), "
+        "PlotSink.loss(), PlotSink.custom({'a': (0, 'red')}, ('A',), (1, 1))):\n"
+        "    sink.record(S(0, 0.5, expert_utilization={0: 1.0}, batch_size=2, custom_metrics={'a': 1.0}))\n"
+        "    sink.get_metrics_summary(); sink.close()\n"
+        "sys.exit(any(name in sys.modules for name in ('matplotlib', 'numpy', 'rich')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, stdout=subprocess.PIPE).returncode == 0
+
+
+def test_the_figure_never_touches_pyplot() -> None:
+    code = (
+        "import sys; from sinks.plotting.sink import PlotSink; from m.metrics.snapshot import TrainingSnapshot as S\n"
+        "sink = PlotSink(); sink.record(S(0, 0.5)); sink.force_update(); sink.figure\n"
+        "sys.exit('matplotlib.pyplot' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_nasty_names_and_values_are_clean_where_warnings_are_errors(tmp_path: Path) -> None:
+    code = """
+import math, sys
+from m.metrics.alerts import Alert
+from m.metrics.run import Run
+from m.metrics.snapshot import TrainingSnapshot
+from sinks.plotting.sink import PlotSink
+names = ["_hidden_error", "$\\\\frac$_loss", "a\\nb", "\\x1b[31m", "\\U0001f680 accuracy", "\\ud800"]
+names += ["x" * 500, "", " ", "%&#"]
+values = [1.0, 0.0, -1.0, math.nan, math.inf, -math.inf, 1e308, -1e308, 5e-324, True, 2**62]
+for sink in (PlotSink(summary=False), PlotSink.moe(3, summary=False), PlotSink.loss(summary=False)):
+    sink.start(Run("$\\\\undefined{x \\n\\U0001f680"))
+    for step in range(40):
+        value = values[step % len(values)]
+        custom = {name: values[(step + i) % len(values)] for i, name in enumerate(names)}
+        sink.record(TrainingSnapshot(step if step < 30 else step - 20, value, val_loss=value, learning_rate=0.0,
+            aux_loss=value, expert_utilization={i: value for i in range(3)}, batch_size=0, gradient_norm=value,
+            custom_metrics=custom))
+    sink.alert(Alert(3, "$\\n_\\U0001f680", "m"))
+    sink.figure
+    for extension in ("png", "pdf", "svg"):
+        sink.save_plot(f"{sys.argv[1]}/out.{extension}")
+    sink.close()
+"""
+    command = [sys.executable, "-W", "error", "-X", "dev", "-c", code, str(tmp_path)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_metrics_and_their_points() -> None:
+    sink = fed(PlotSink(summary=False), 3.0, 2.0, learning_rate=1e-3, custom_metrics={"accuracy": 0.5, "note": "text"})
+    assert lines(sink) == {"train_loss": [3.0, 2.0], "accuracy": [0.5, 0.5], "learning_rate": [1e-3, 1e-3]}
+
+
+def test_a_metric_that_was_never_given_never_appears() -> None:
+    sink = PlotSink.moe(summary=False)
+    sink.record(snapshot_of({"accuracy": 0.5, "val_loss": None}, 0))
+    assert list(lines(sink)) == ["accuracy"]
+    assert list(sink.get_metrics_summary()) == ["accuracy"]
+
+
+def test_unknown_metrics_are_kept_for_the_summary() -> None:
+    sink = fed(PlotSink.loss(summary=False), 1.0, custom_metrics={"strange": 7.0})
+    assert list(lines(sink)) == ["train_loss"]
+    assert sink.get_metrics_summary()["strange"]["current"] == 7.0
+
+
+def test_one_snapshot_fills_all_four_moe_panels() -> None:
+    clock = iter(range(100))
+    sink = PlotSink.moe(n_experts=2, summary=False, clock=lambda: float(next(clock)))
+    utilization = {0: 0.25, 1: 0.75}
+    fed(sink, 2.0, 1.0, expert_utilization=utilization, batch_size=4, sequence_length=8, custom_metrics={"accuracy": 1})
+    assert set(lines(sink)) == {
+        *("train_loss", "accuracy", "expert 0", "1", "expert_entropy", "load_balance"),
+        *("samples_per_sec", "tokens_per_sec"),
+    }
+    assert lines(sink)["load_balance"] == pytest.approx([2 / 3, 2 / 3])
+    assert lines(sink)["samples_per_sec"] == [4.0]
+    assert titles(sink) == ["Loss", "Task metrics", "Expert utilization", "Throughput"]
+
+
+def test_experts_are_not_drawn_unless_asked_for() -> None:
+    sink = fed(PlotSink.moe(summary=False), 1.0, expert_utilization={0: 0.5, 1: 0.5})
+    assert set(lines(sink)) == {"train_loss", "expert_entropy", "load_balance"}
+    assert "expert_1" in sink.get_metrics_summary()
+
+
+def test_the_batch_size_is_drawn_only_when_the_config_names_it() -> None:
+    config = TrainingVisualizerConfig(plots=[PlotConfig("B", "b")], metrics=[MetricConfig("batch_size", 0)])
+    assert lines(fed(PlotSink(config, summary=False), 1.0, batch_size=32)) == {"batch_size": [32.0]}
+    assert "batch_size" not in fed(PlotSink(summary=False), 1.0, batch_size=32).get_metrics_summary()
+
+
+def test_the_config_is_copied_and_checked() -> None:
+    config = TrainingVisualizerConfig(plots=[PlotConfig("A", "a")], metrics=[MetricConfig("train_loss", 0)])
+    sink = PlotSink(config, summary=False)
+    config.plots.clear()
+    assert titles(fed(sink, 1.0)) == ["A"]
+    with pytest.raises(ValueError, match=r"metrics\[0\].plot_index"):
+        PlotSink(config)
+
+
+# -- runs
+
+
+def test_a_second_start_sums_up_and_begins_anew(capsys: pytest.CaptureFixture[str]) -> None:
+    sink = PlotSink()
+    sink.start(Run("first"))
+    assert capsys.readouterr().out == ""
+    fed(sink, 3.0, 2.0)
+    sink.alert(Alert(1, "spike", ""))
+    sink.start(Run("second"))
+    assert "Training summary: first\n" in capsys.readouterr().out
+    assert sink.get_metrics_summary() == {}
+    fed(sink, 9.0)
+    assert lines(sink) == {"train_loss": [9.0]}
+    assert sink.figure.get_suptitle() == "second"
+    sink.close()
+    assert "Training summary: second\n" in capsys.readouterr().out
+
+
+def test_the_title_is_the_configured_one_or_else_the_runs() -> None:
+    sink = PlotSink(summary=False)
+    assert sink.figure.get_suptitle() == "Real-time Training Progress"
+    sink.start(Run())
+    assert sink.figure.get_suptitle() == "Real-time Training Progress"
+    named = PlotSink(TrainingVisualizerConfig(title="Mine"), summary=False)
+    named.start(Run("ResNet"))
+    assert named.figure.get_suptitle() == "Mine"
+
+
+def test_the_figure_is_the_same_object_and_shows_every_point_up_to_now() -> None:
+    sink = fed(PlotSink(TrainingVisualizerConfig(update_interval=1000), summary=False), 3.0)
+    figure = sink.figure
+    fed(sink, 3.0, 2.0)
+    assert sink.figure is figure
+    assert lines(sink)["train_loss"] == [3.0, 3.0, 2.0]
+
+
+def test_alerts_are_capped() -> None:
+    sink = fed(PlotSink(summary=False), *range(1, 200))
+    for step in range(100):
+        sink.alert(Alert(step, "spike", ""))
+    [marks] = [line for line in sink.figure.axes[0].lines if line.get_linestyle() == "--"]
+    assert sorted(set(marks.get_xdata()[::3])) == list(range(80, 100))
+
+
+# -- closing
+
+
+def test_close_prints_once_and_everything_goes_on_working(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sink = fed(PlotSink(), 3.0, 2.0)
+    before = sink.figure
+    sink.close()
+    sink.close()
+    assert capsys.readouterr().out.count("Training summary") == 1
+    fed(sink, 9.0)
+    sink.start(Run("late"))
+    sink.alert(Alert(0, "late", ""))
+    assert sink.figure is not before
+    assert lines(sink) == {"train_loss": [3.0, 2.0]}
+    assert sink.get_metrics_summary()["train_loss"]["count"] == 2
+    sink.force_update()
+    sink.save_plot(tmp_path / "after.png")
+    assert capsys.readouterr().out == ""
+
+
+def test_nothing_is_printed_without_data_or_when_not_wanted(capsys: pytest.CaptureFixture[str]) -> None:
+    PlotSink().close()
+    fed(PlotSink(summary=False), 1.0).close()
+    assert capsys.readouterr().out == ""
+
+
+def test_the_printed_summary_is_an_aligned_table(capsys: pytest.CaptureFixture[str]) -> None:
+    sink = fed(PlotSink(), 3.0, math.nan, 1.0, custom_metrics={"multi\nline": 123456.0})
+    sink.close()
+    head, columns, loss, custom = capsys.readouterr().out.splitlines()
+    assert head == "Training summary"
+    assert columns.split() == ["current", "min", "max", "mean", "count"]
+    assert loss.split() == ["train_loss", "1", "1", "3", "2", "3", "1", "NaN", "or", "inf"]
+    assert custom.split() == [r"multi\nline", *["123.5k"] * 4, "3"]
+    assert columns.index("count") + 5 == loss.index("  1 NaN") == len(custom)
+
+
+def test_many_experts_are_named_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    sink = fed(PlotSink.moe(64), 1.0, expert_utilization=dict.fromkeys(range(64), 1 / 64))
+    sink.close()
+    out = capsys.readouterr().out.splitlines()
+    assert out[-1] == "  and 64 more: expert_0, expert_1, expert_2, ..."
+    assert len(out) == 6
+
+
+def test_what_was_not_kept_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    sink = fed(PlotSink(), 1.0)
+    sink.record(TrainingSnapshot(10**400, 1.0))
+    sink.close()
+    assert "  not kept: 1 numbers" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["closed", "none", "ascii", "broken"])
+def test_a_stdout_that_cannot_take_it_does_not_matter(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream: Any = None
+    if kind in ("ascii", "closed"):
+        stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    if kind == "closed":
+        stream.close()
+    if kind == "broken":
+        def broken(*args: Any, **kwargs: Any) -> None:
+            raise BrokenPipeError
+
+        monkeypatch.setattr(builtins, "print", broken)
+    monkeypatch.setattr(sys, "stdout", stream)
+    fed(PlotSink(), 1.0, custom_metrics={"größe": 1.0}).close()
+    if kind == "ascii":
+        assert rb"gr\xf6\xdfe" in stream.buffer.getvalue()
+
+
+# -- the summary
+
+
+def test_the_summary_has_the_documented_keys_in_plain_numbers() -> None:
+    sink = fed(PlotSink(TrainingVisualizerConfig(max_points=2), summary=False), 4.0, 2.0, math.inf, 3.0)
+    summary = sink.get_metrics_summary()
+    assert summary == {"train_loss": {"current": 3.0, "min": 2.0, "max": 4.0, "mean": 3.0, "count": 4}}
+    assert [type(value) for value in summary["train_loss"].values()] == [float, float, float, float, int]
+    assert lines(sink)["train_loss"][-1] == 3.0
+    assert len(lines(sink)["train_loss"]) == 2
+
+
+def test_current_may_be_nan() -> None:
+    assert math.isnan(fed(PlotSink(summary=False), 1.0, math.nan).get_metrics_summary()["train_loss"]["current"])
+
+
+# -- saving
+
+
+def test_a_png_that_can_be_read(tmp_path: Path) -> None:
+    fed(PlotSink.moe(summary=False), 3.0, 2.0, 1.0).save_plot(tmp_path / "new" / "folder" / "run.PNG")
+    image = matplotlib.image.imread(tmp_path / "new" / "folder" / "run.PNG")
+    assert image.shape == (1200, 1800, 4)
+    assert image[..., :3].min() < 0.5 < image[0, 0, 0]
+    assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == ["run.PNG"]
+
+
+def test_pdf_and_svg_keep_text_as_text(tmp_path: Path) -> None:
+    sink = fed(PlotSink.loss(summary=False), 3.0, 2.0)
+    sink.save_plot(str(tmp_path / "run.svg"))
+    sink.save_plot(tmp_path / "run.pdf")
+    svg = (tmp_path / "run.svg").read_text("utf-8")
+    assert ">train_loss</text>" in svg
+    assert "<dc:date>" not in svg
+    pdf = (tmp_path / "run.pdf").read_bytes()
+    assert pdf.startswith(b"%PDF")
+    assert b"/FontFile2" in pdf
+    assert b"/Type3" not in pdf
+
+
+def test_equal_figures_make_equal_files(tmp_path: Path) -> None:
+    sink = fed(PlotSink.loss(summary=False), 3.0, 2.0)
+    for name in ("a.pdf", "b.pdf", "a.png", "b.png"):
+        sink.save_plot(tmp_path / name)
+    assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["run", "run.jpg", "run.", "run.png.gz", ".png"])
+def test_an_extension_that_is_not_supported(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=r"supported are \.png, \.pdf, \.svg"):
+        PlotSink(summary=False).save_plot(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "error"), [("", ValueError), ("a\0b.png", ValueError), (None, TypeError), (b"run.png", TypeError)]
+)
+def test_a_path_that_is_none(path: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="save_plot needs the path of a file"):
+        PlotSink(summary=False).save_plot(path)
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "plots.png").mkdir()
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        PlotSink(summary=False).save_plot(tmp_path / "plots.png")
+
+
+def test_a_failed_save_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk used to replace a good picture by half of one."""
+    sink = fed(PlotSink.loss(summary=False), 3.0)
+    target = tmp_path / "run.png"
+    target.write_bytes(b"old")
+
+    def full(file: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        sink.save_plot(target)
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_link_goes_on_pointing_to_the_file(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    link = tmp_path / "latest.svg"
+    link.symlink_to(tmp_path / "real" / "run.svg")
+    fed(PlotSink.loss(summary=False), 3.0).save_plot(link)
+    assert link.is_symlink()
+    assert (tmp_path / "real" / "run.svg").read_bytes().startswith(b"<?xml")
+
+
+def test_saving_before_the_first_snapshot(tmp_path: Path) -> None:
+    PlotSink.moe(summary=False).save_plot(tmp_path / "empty.svg")
+    text = (tmp_path / "empty.svg").read_text("utf-8")
+    assert text.count(">no data yet</text>") == 4
+    assert ">Throughput</text>" in text
+
+
+# -- drawing
+
+
+def test_a_drawing_that_fails_is_logged_and_not_raised(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = fed(PlotSink(summary=False), 1.0)
+
+    def fail() -> None:
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr(sink, "_up_to_date", fail)
+    with caplog.at_level(logging.ERROR):
+        sink.force_update()
+        sink.force_update()
+    assert [record.getMessage() for record in caplog.records] == ["the figure could not be drawn: no font"] * 2
+    assert caplog.text.count("Traceback") == 1
+
+
+def test_drawing_while_another_thread_records() -> None:
+    sink = PlotSink(summary=False)
+    stop = threading.Event()
+    errors: list[BaseException] = []
+
+    def record() -> None:
+        step = 0
+        try:
+            while not stop.is_set():
+                sink.record(TrainingSnapshot(step, 1.0 + step % 7, custom_metrics={f"m{step % 300}": 1.0}))
+                step += 1
+                time.sleep(0.0002)  # leaves the interpreter to the drawing
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=record)
+    thread.start()
+    try:
+        for _ in range(3):
+            sink.force_update()
+            sink.get_metrics_summary()
+    finally:
+        stop.set()
+        thread.join()
+    assert errors == []
+
+
+def test_a_redraw_is_due_at_multiples_and_at_the_first_step_past_one() -> None:
+    sink = PlotSink(TrainingVisualizerConfig(update_interval=25), summary=False)
+    due: list[int] = []
+
+    class Place(Off):
+        def redraw_due(self, step: int) -> None:
+            due.append(step)
+
+    sink._appearance = Place()
+    for step in (*range(1, 62, 10), 75, 75, 76, 50, 51):
+        sink.record(TrainingSnapshot(step, 1.0))
+    assert due == [31, 51, 75, 50]
+
+
+def test_places_to_appear() -> None:
+    assert isinstance(appearance_for("auto"), Off)
+    assert isinstance(appearance_for("off"), Off)
+    with pytest.raises(ValueError, match=r"display must be one of 'auto', 'off'; got 'window'"):
+        PlotSink(display="window")
+    with pytest.raises(TypeError, match="display must be one of"):
+        PlotSink(display=True)  # type: ignore[arg-type]
+
+
+def test_a_copied_model_keeps_its_sink_and_a_pickled_one_gets_a_closed_one(
+    capsys: pytest.CaptureFixture[str]
+) -> None:
+    sink = fed(PlotSink(), 1.0)
+    sink.force_update()
+    assert copy.deepcopy({"sink": sink})["sink"] is sink
+    other = pickle.loads(pickle.dumps(sink))
+    fed(other, 2.0)
+    assert other.get_metrics_summary() == {}
+    assert capsys.readouterr().out == ""

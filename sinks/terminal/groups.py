@@ -213,7 +213,8 @@ def _dead_note(dead: Sequence[int]) -> str:
 def _expert_cells(ids: Sequence[int], loads: Sequence[float], fair: float, width: int, glyphs: Glyphs) -> list[Row]:
     digits = max(len(str(expert)) for expert in ids)
     cell = digits + 1 + _BAR_CELLS + 6
-    per_row = max((width - 1 + 2) // (cell + 2), 1)
+    most = max((width - 1 + 2) // (cell + 2), 1)
+    per_row = -(-len(ids) // -(-len(ids) // most))  # no more rows than needed, and those evenly filled
     rows: list[Row] = []
     for start in range(0, len(ids), per_row):
         spans: list[Span] = []

@@ -27,7 +27,7 @@ def _plain(value: float | int | bool | None, width: int) -> str:
     if math.isinf(value):
         return "inf" if value > 0 else "-inf"
     size = abs(value)
-    if size != 0.0 and (size < 0.001 or size >= 1e6):
+    if size != 0.0 and (size < 0.01 or size >= 1e6):  # fewer than three digits would be left
         return _exponent_in(value, width)
     text = f"{value:.4f}"
     decimals = 3

@@ -1,0 +1,25 @@
+"""``python -m benchmarks [emit|frame|import ...]``: run them all, or those that are named."""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks import emit, frame, imports
+from benchmarks.measure import machine
+
+SUITES = {"emit": emit.run, "frame": frame.run, "import": imports.run}
+
+
+def main(names: list[str]) -> int:
+    unknown = [name for name in names if name not in SUITES]
+    if unknown:
+        print(f"no benchmark {', '.join(unknown)}; there are {', '.join(SUITES)}", file=sys.stderr)
+        return 2
+    print(machine())
+    for name in names or SUITES:
+        SUITES[name]()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

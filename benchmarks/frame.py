@@ -1,0 +1,162 @@
+"""What the display takes from the training loop: the CPU of its frames, and of its thread at four frames a second."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TimeRemainingColumn
+from rich.table import Table
+
+from benchmarks.measure import interleaved, missing, table
+from benchmarks.terminal import on_terminal
+from benchmarks.workload import moe_snapshot
+from m.hub.hub import MetricsHub
+from m.metrics.run import Run
+from m.metrics.snapshot import TrainingSnapshot
+from sinks.terminal.config import VisualizationConfig
+from sinks.terminal.dashboard import Dashboard
+from sinks.terminal.look import UNICODE
+from sinks.terminal.painter import Painter
+from sinks.terminal.sink import TerminalSink
+from sinks.terminal.state import State
+
+FRAMES = 200
+SECONDS = 4.0
+
+
+def run() -> None:
+    """Print the tables."""
+    frames: list[tuple[str, Callable[[], float]]] = [
+        ("ours, only the progress line changed, 80x24", lambda: _ours(80, 24, every_table=False)),
+        ("ours, every number of every table changed, 80x24", lambda: _ours(80, 24, every_table=True)),
+        ("ours, only the progress line changed, 200x50", lambda: _ours(200, 50, every_table=False)),
+        ("ours, every number of every table changed, 200x50", lambda: _ours(200, 50, every_table=True)),
+        ("Rich Live, four tables and a bar, unchanged, 120x40", lambda: _rich_live(changed=False)),
+        ("Rich Live, four tables and a bar, changed, 120x40", lambda: _rich_live(changed=True)),
+    ]
+    table("one frame", "ms of CPU", interleaved(frames, 5), "ours, every number of every table changed, 80x24")
+    shares: list[tuple[str, Callable[[], float]]] = [
+        ("ours, table interval 1", lambda: _other_threads(_our_display)),
+        ("Rich Live, the same four tables", lambda: _other_threads(_rich_display)),
+    ]
+    table("other threads of the process, displays at 4 Hz, 10 ms steps", "% of wall time", interleaved(shares, 3))
+    _lightning()
+
+
+# -- frames -------------------------------------------------------------------------------------------------------
+
+
+def _ours(columns: int, lines: int, every_table: bool) -> float:
+    console = Console(file=io.StringIO(), width=columns, height=lines, force_terminal=True, color_system="256")
+    state = State(interval=1 if every_table else 10**9, run=Run("benchmark", FRAMES))
+    dashboard = Dashboard(VisualizationConfig(), state, UNICODE)
+    painter = Painter(console)
+    spent = 0.0
+    for step in range(FRAMES):
+        state.take(moe_snapshot(step))
+        before = time.thread_time()
+        painter.paint(dashboard.rows(columns - 1, lines - 1, console), columns).encode()
+        if step:  # the first frame draws everything
+            spent += time.thread_time() - before
+    return spent / (FRAMES - 1) * 1000
+
+
+def _tables(given: TrainingSnapshot) -> list[Table]:
+    status, speed, experts, custom = (Table(title=title) for title in ("Status", "Speed", "Experts", "Metrics"))
+    for each in (status, speed, experts, custom):
+        each.add_column("Metric")
+        each.add_column("Value", justify="right")
+    for name in ("step", "train_loss", "val_loss", "aux_loss", "learning_rate", "gradient_norm"):
+        status.add_row(name, f"{getattr(given, name):.4f}")
+    for name in ("steps/s", "samples/s", "tokens/s"):
+        speed.add_row(name, f"{given.train_loss:.2f}")
+    for expert, share in given.expert_utilization.items():
+        experts.add_row(f"expert {expert}", f"{share:.3f}")
+    for name, value in given.custom_metrics.items():
+        custom.add_row(name, f"{value:.4f}")
+    return [status, speed, experts, custom]
+
+
+def _rich_live(changed: bool) -> float:
+    console = Console(file=io.StringIO(), width=120, height=60, force_terminal=True, color_system="256")
+    bar = Progress(BarColumn(), TimeRemainingColumn(), console=console)
+    task = bar.add_task("training", total=FRAMES)
+    live = Live(console=console, auto_refresh=False)
+    spent = 0.0
+    frames = FRAMES // 4
+    tables = _tables(moe_snapshot(0))
+    with live:
+        for step in range(frames):
+            given = moe_snapshot(step)
+            before = time.thread_time()
+            if changed:
+                tables = _tables(given)
+            bar.update(task, completed=step)
+            live.update(Group(*tables, bar), refresh=True)
+            spent += time.thread_time() - before
+    return spent / frames * 1000
+
+
+# -- the loop -----------------------------------------------------------------------------------------------------
+
+Display = tuple[Callable[[TrainingSnapshot], object], Callable[[], object]]
+
+
+def _our_display() -> Display:
+    hub = MetricsHub([TerminalSink(VisualizationConfig(table_update_interval=1))])
+    hub.start(10_000, "benchmark")
+    return hub.emit, hub.close
+
+
+def _rich_display() -> Display:
+    newest: list[Any] = [moe_snapshot(0)]
+    bar = Progress(BarColumn(), TimeRemainingColumn())
+    task = bar.add_task("training", total=10_000)
+    live = Live(get_renderable=lambda: Group(*_tables(newest[0]), bar), refresh_per_second=4)
+    live.start()
+
+    def show(given: TrainingSnapshot) -> None:
+        newest[0] = given
+        bar.update(task, completed=given.step)
+
+    return show, live.stop
+
+
+def _other_threads(make: Callable[[], Display]) -> float:
+    """CPU of all threads but this one over ``SECONDS`` of 10 ms steps, in percent of wall time."""
+    with on_terminal():
+        show, end = make()
+        try:
+            show(moe_snapshot(0))
+            time.sleep(0.6)  # imports and the first frame are not what a long run pays
+            wall, process, thread = time.perf_counter(), time.process_time(), time.thread_time()
+            step = 1
+            while time.perf_counter() - wall < SECONDS:
+                until = time.perf_counter() + 0.010
+                while time.perf_counter() < until:
+                    sum(range(500))
+                show(moe_snapshot(step))
+                step += 1
+            others = (time.process_time() - process) - (time.thread_time() - thread)
+            return 100 * others / (time.perf_counter() - wall)
+        finally:
+            end()
+
+
+def _lightning() -> None:
+    """Lightning's Rich bar with twelve logged metrics, against the same Trainer without bar and logging."""
+    try:
+        from benchmarks.lightning_bar import slow_down
+    except ImportError as error:
+        missing("lightning", error)
+        return
+    table(
+        "Lightning, 10 ms steps, twelve metrics on its RichProgressBar",
+        "% slower than the same Trainer without",
+        interleaved([("RichProgressBar + log_dict", slow_down)], 3),
+    )

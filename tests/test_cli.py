@@ -1,0 +1,79 @@
+"""The command line, run as a user runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from on_terminal import run_on_terminal
+
+from m.cli.main import main
+from m.journal.reader import read
+
+ROOT = Path(__file__).parents[1]
+
+
+def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
+    return subprocess.run(
+        [sys.executable, "-m", "m", *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_the_demo_piped_to_a_file_leaves_figure_and_journal(tmp_path: Path) -> None:
+    result = command("demo", "--steps", "60", "--experts", "4", "--seed", "3", cwd=tmp_path)
+
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "\x1b" not in result.stdout
+    assert "step 60/60  100 %" in result.stdout
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert (folder / "training.png").read_bytes().startswith(b"\x89PNG")
+    journal = read(folder / "journal.jsonl")
+    (attempt,) = journal.attempts
+    assert len(attempt.snapshots) == 60
+    assert len(attempt.snapshots[0].snapshot.expert_utilization) == 4
+
+
+def test_the_demo_without_plots_goes_where_it_is_told(tmp_path: Path) -> None:
+    result = command("demo", "--steps", "12", "--no-plots", "--out", "here/it is", cwd=tmp_path)
+
+    assert result.returncode == 0
+    assert sorted(path.name for path in (tmp_path / "here" / "it is").iterdir()) == ["journal.jsonl"]
+
+
+def test_the_demo_on_a_terminal_shows_the_dashboard(tmp_path: Path) -> None:
+    code = f"""
+    os.chdir({str(tmp_path)!r})
+    from m.cli.main import main
+    sys.exit(main(["demo", "--steps", "120", "--no-plots", "--out", "here"]))
+    """
+    outcome = run_on_terminal(code, 80, 24)
+
+    assert outcome.status == 0
+    frames = [screen for screen in outcome.screens if any(line.startswith("── experts") for line in screen)]
+    assert frames
+    assert any("120/120 100%" in line for line in outcome.everything)
+    assert outcome.lines[-1].startswith("journal  here") or outcome.lines[-2].startswith("journal  ")
+
+
+@pytest.mark.parametrize("arguments", [["demo", "--steps", "0"], ["demo", "--steps", "many"], ["dance"], []])
+def test_what_it_does_not_understand_it_says(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert left.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_a_mixture_of_one_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--experts", "1"]) == 2
+    assert "2 experts or more" in capsys.readouterr().err
+
+
+def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["--help"])
+    assert left.value.code == 0
+    assert "demo" in capsys.readouterr().out

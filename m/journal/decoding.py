@@ -1,0 +1,153 @@
+"""How a line of a journal becomes a record again. Knows nothing of files, and not how a line is written.
+
+What the lines look like stands in `m.journal.records`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from m.journal.records import (
+    MAX_DEPTH,
+    MAX_LINE,
+    NONFINITE,
+    VERSION,
+    End,
+    Gap,
+    Record,
+    Recorded,
+    Unknown,
+    Unrepresentable,
+)
+from m.metrics.alerts import Alert
+from m.metrics.run import Run
+from m.metrics.snapshot import NUMBER_FIELDS, TrainingSnapshot
+
+
+class NewerVersionError(ValueError):
+    """The header names a version of the format above `VERSION`."""
+
+
+def decode(line: bytes) -> Record:
+    """The record in a line, with or without its newline.
+
+    Raises ``ValueError`` when it is none: too long, too deep, not JSON, or without what its type must have; and
+    `NewerVersionError` for a header above `VERSION`. Nothing in a line is obeyed: it is data from whoever wrote it.
+    """
+    content = _parsed(line)
+    kind = _get(content, "type", str)
+    if kind == "snapshot":
+        return Recorded(_get(content, "seq", int), float(_get(content, "time", int, float)), _snapshot(content))
+    if kind == "run":
+        version = _get(content, "version", int)
+        if version > VERSION:
+            raise NewerVersionError(
+                f"this journal was written in version {version} of the format, and this library reads up to {VERSION}"
+            )
+        return Run(
+            description=_get(content, "description", str),
+            total_steps=_get(content, "total_steps", int, type(None)),
+            initial_step=_get(content, "initial_step", int),
+            run_id=_get(content, "run_id", str),
+            attempt=_get(content, "attempt", int),
+            started_at=float(_get(content, "started_at", int, float)),
+        )
+    if kind == "alert":
+        value = content.get("value")
+        return Alert(
+            step=_get(content, "step", int),
+            rule=_get(content, "rule", str) or "alert",
+            message=_get(content, "message", str),
+            value=None if value is None else _number(value),
+        )
+    if kind == "gap":
+        none = type(None)
+        first, last = _get(content, "from_seq", int, none), _get(content, "to_seq", int, none)
+        return Gap(_get(content, "lost", int), first, last)
+    if kind == "end":
+        return End(_get(content, "seq", int), _get(content, "lost", int), float(_get(content, "time", int, float)))
+    return Unknown(kind, content)
+
+
+def _snapshot(content: dict[str, Any]) -> TrainingSnapshot:
+    values: dict[str, Any] = {"train_loss": None}
+    for name in NUMBER_FIELDS:
+        if name in content:
+            values[name] = _number(content[name])
+    if "expert_utilization" in content:
+        shares = _get(content, "expert_utilization", dict)
+        values["expert_utilization"] = {int(expert): _number(share) for expert, share in shares.items()}
+    if "custom_metrics" in content:
+        metrics = _get(content, "custom_metrics", dict)
+        values["custom_metrics"] = {
+            name: value if type(value) is float else _custom_value(value) for name, value in metrics.items()
+        }
+    return TrainingSnapshot(_get(content, "step", int), **values)
+
+
+def _custom_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return NONFINITE.get(value, value)
+    if isinstance(value, dict) and len(value) == 1:
+        ((key, inner),) = value.items()
+        if isinstance(inner, str):
+            if key == "text":
+                return inner
+            if key == "unrepresentable":
+                return Unrepresentable(inner)
+    return value
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, (float, int)):
+        return value
+    if isinstance(value, str) and value in NONFINITE:
+        return NONFINITE[value]
+    raise ValueError(f"not a number: {value!r:.80}")
+
+
+def _get(content: dict[str, Any], key: str, *types: type) -> Any:
+    try:
+        value = content[key]
+    except KeyError:
+        raise ValueError(f"a record without {key!r}") from None
+    if type(value) not in types:
+        raise ValueError(f"{key!r} cannot be {value!r:.80}")
+    return value
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+_parse = json.JSONDecoder(parse_constant=_refuse).decode
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    if len(line) > MAX_LINE:
+        raise ValueError(f"a line of {len(line)} bytes; at most {MAX_LINE} are read")
+    try:
+        content = _parse(line.decode("utf-8"))
+    except RecursionError:
+        raise ValueError("nested too deep to be read") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"not an object: {content!r:.80}")
+    if line.count(b"{") + line.count(b"[") > MAX_DEPTH and _deeper_than(MAX_DEPTH, content):
+        raise ValueError(f"nested more than {MAX_DEPTH} deep")
+    return content
+
+
+def _deeper_than(limit: int, value: Any) -> bool:
+    level = [value]
+    for _ in range(limit):
+        below: list[Any] = []
+        for each in level:
+            if isinstance(each, dict):
+                below.extend(each.values())
+            elif isinstance(each, list):
+                below.extend(each)
+        level = [each for each in below if isinstance(each, (dict, list))]
+        if not level:
+            return False
+    return True

@@ -1,0 +1,240 @@
+"""How a record becomes one line of a journal. Knows nothing of files, and not how a line is read.
+
+What the lines look like stands in `m.journal.records`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, Final
+
+from m.journal.records import MAX_LINE, MAX_TEXT, NONFINITE, VERSION, End, Gap, Unrepresentable
+from m.metrics.alerts import Alert
+from m.metrics.run import Run
+from m.metrics.snapshot import NUMBER_FIELDS, PendingSnapshot, TrainingSnapshot
+
+try:
+    import orjson
+except Exception:  # an optional extra; a broken one is as good as none
+    orjson = None
+
+_MAX_CACHED_NAMES: Final = 4096  # a run that makes up names at every step must not fill the memory
+_PLAIN: Final = frozenset((float, int))
+_PLAIN_OR_TEXT: Final = frozenset((float, int, bool, str))
+
+_dumps = json.JSONEncoder(ensure_ascii=True, allow_nan=False, check_circular=False, separators=(",", ":")).encode
+
+
+def encode(record: Run | Alert | Gap | End) -> bytes:
+    """The line of a record that is no snapshot; for those there is `SnapshotEncoder`.
+
+    Raises ``TypeError`` or ``ValueError`` for a record with fields of other types than it declares.
+    """
+    content: dict[str, Any]
+    if isinstance(record, Run):
+        content = {
+            "type": "run",
+            "version": VERSION,
+            "run_id": record.run_id,
+            "attempt": int(record.attempt),
+            "description": _cut(record.description),
+            "total_steps": None if record.total_steps is None else int(record.total_steps),
+            "initial_step": int(record.initial_step),
+            "started_at": float(record.started_at),
+        }
+    elif isinstance(record, Alert):
+        content = {
+            "type": "alert",
+            "step": int(record.step),
+            "rule": _cut(record.rule),
+            "message": _cut(record.message),
+            "value": _spelled(record.value),
+        }
+    elif isinstance(record, Gap):
+        content = {"type": "gap", "lost": record.lost, "from_seq": record.from_seq, "to_seq": record.to_seq}
+    else:
+        content = {"type": "end", "seq": record.seq, "lost": record.lost, "time": round(record.time, 3)}
+    return (_dumps(content) + "\n").encode("ascii")
+
+
+class SnapshotEncoder:
+    """Turns snapshots into lines; meant to be kept, since it remembers how the names of metrics are written.
+
+    Most of what a line costs is the shortest exact form of its numbers, so it is built by hand, which is a third
+    faster than ``json``, or by ``orjson`` where that is installed. Both handle what nearly every snapshot holds;
+    `_careful` does the rest.
+    """
+
+    def __init__(self) -> None:
+        self._names = _Names()
+        self._quick = self._by_hand if orjson is None else self._by_orjson
+        self.unrepresentable = 0
+        """Custom metrics so far that were written as ``{"unrepresentable": ...}``."""
+
+    def encode(self, snapshot: TrainingSnapshot, seq: int, time: float) -> bytes:
+        """The line of ``snapshot``, recorded at ``time`` (seconds since the epoch) as number ``seq`` of its attempt.
+
+        Raises ``ValueError`` when it would be longer than `MAX_LINE` even with its long texts left out, and for a
+        step of more than 4,300 digits.
+        """
+        line = self._quick(snapshot, seq, time)
+        if line is None or len(line) > MAX_LINE:
+            return self._careful(snapshot, seq, time)
+        return line
+
+    def _by_hand(self, snapshot: TrainingSnapshot, seq: int, time: float) -> bytes | None:
+        """The line of a snapshot whose numbers are finite and of the usual types; None for any other."""
+        step = snapshot.step
+        if type(step) is not int:
+            return None
+        parts = [f'{{"type":"snapshot","seq":{seq},"time":{time:.3f},"step":{step}']
+        add = parts.append
+        total: float = 0.0  # of all numbers: NaN or infinite when one of them is
+        number: float | None
+        if (number := snapshot.train_loss) is not None:
+            if type(number) is not float:
+                return None
+            total += number
+            add(f',"train_loss":{number!r}')
+        if (number := snapshot.val_loss) is not None:
+            if type(number) is not float:
+                return None
+            total += number
+            add(f',"val_loss":{number!r}')
+        if (number := snapshot.learning_rate) is not None:
+            if type(number) is not float:
+                return None
+            total += number
+            add(f',"learning_rate":{number!r}')
+        if (number := snapshot.aux_loss) is not None:
+            if type(number) is not float:
+                return None
+            total += number
+            add(f',"aux_loss":{number!r}')
+        if shares := snapshot.expert_utilization:
+            if not _PLAIN.issuperset(map(type, shares.values())):
+                return None
+            total += sum(shares.values())
+            names = self._names
+            add(f',"expert_utilization":{{{",".join([f"{names[k]}{v!r}" for k, v in shares.items()])}}}')
+        if (number := snapshot.batch_size) is not None:
+            if type(number) is not int:
+                return None
+            add(f',"batch_size":{number}')
+        if (number := snapshot.sequence_length) is not None:
+            if type(number) is not int:
+                return None
+            add(f',"sequence_length":{number}')
+        if (number := snapshot.gpu_memory_mb) is not None:
+            if type(number) is not float:
+                return None
+            total += number
+            add(f',"gpu_memory_mb":{number!r}')
+        if (number := snapshot.gradient_norm) is not None:
+            if type(number) is not float:
+                return None
+            total += number
+            add(f',"gradient_norm":{number!r}')
+        if metrics := snapshot.custom_metrics:
+            if not _PLAIN.issuperset(map(type, metrics.values())):
+                return None
+            total += sum(metrics.values())
+            names = self._names
+            add(f',"custom_metrics":{{{",".join([f"{names[k]}{v!r}" for k, v in metrics.items()])}}}')
+        if total - total != 0.0:
+            return None
+        add("}\n")
+        return "".join(parts).encode("ascii")
+
+    def _by_orjson(self, snapshot: TrainingSnapshot, seq: int, time: float) -> bytes | None:
+        """The same by orjson, which writes NaN as null and leaves text unescaped; None where that happened."""
+        content = _content(snapshot, seq, time)
+        metrics = content.get("custom_metrics")
+        if metrics and not _PLAIN.issuperset(map(type, metrics.values())):
+            for value in metrics.values():
+                if type(value) not in _PLAIN_OR_TEXT or value in NONFINITE:
+                    return None
+        try:
+            line: bytes = orjson.dumps(content, None, orjson.OPT_APPEND_NEWLINE)
+        except TypeError:  # a lone surrogate, an int of more than 64 bits, a number still on a device
+            return None
+        return line if line.isascii() and b"null" not in line else None
+
+    def _careful(self, snapshot: TrainingSnapshot, seq: int, time: float) -> bytes:
+        if isinstance(snapshot, PendingSnapshot):
+            snapshot = snapshot.resolve()
+        content = _content(snapshot, seq, time)
+        for name in NUMBER_FIELDS:
+            if name in content:
+                content[name] = _spelled(content[name])
+        for name, spelled in (("expert_utilization", _spelled), ("custom_metrics", self._custom)):
+            if name in content:
+                content[name] = {key: spelled(value) for key, value in content[name].items()}
+        line = _dumps(content) + "\n"
+        if len(line) > MAX_LINE and "custom_metrics" in content:
+            metrics = content["custom_metrics"]
+            for name, value in metrics.items():
+                if isinstance(value, str) and len(value) > MAX_TEXT:
+                    self.unrepresentable += 1
+                    metrics[name] = {"unrepresentable": "str"}
+            line = _dumps(content) + "\n"
+        if len(line) > MAX_LINE:
+            raise ValueError(f"a record may have {MAX_LINE} bytes; that of step {snapshot.step} has {len(line)}")
+        return line.encode("ascii")
+
+    def _custom(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"text": value} if value in NONFINITE else value
+        if isinstance(value, (int, float)):
+            return _spelled(value)
+        self.unrepresentable += 1
+        kind = value.kind if isinstance(value, Unrepresentable) else type(value).__name__
+        return {"unrepresentable": kind[:100]}
+
+
+class _Names(dict[str | int, str]):
+    """Name of a metric, or id of an expert -> how it is written before its value."""
+
+    def __missing__(self, name: str | int) -> str:
+        written = json.dumps(str(name)) + ":"
+        if len(self) < _MAX_CACHED_NAMES:
+            self[name] = written
+        return written
+
+
+def _content(snapshot: TrainingSnapshot, seq: int, time: float) -> dict[str, Any]:
+    time = int(time * 1000 + 0.5) / 1000  # round() costs three times that
+    content: dict[str, Any] = {"type": "snapshot", "seq": seq, "time": time, "step": int(snapshot.step)}
+    number: float | None
+    if (number := snapshot.train_loss) is not None:
+        content["train_loss"] = number
+    if (number := snapshot.val_loss) is not None:
+        content["val_loss"] = number
+    if (number := snapshot.learning_rate) is not None:
+        content["learning_rate"] = number
+    if (number := snapshot.aux_loss) is not None:
+        content["aux_loss"] = number
+    if shares := snapshot.expert_utilization:
+        content["expert_utilization"] = {str(expert): share for expert, share in shares.items()}
+    if (number := snapshot.batch_size) is not None:
+        content["batch_size"] = number
+    if (number := snapshot.sequence_length) is not None:
+        content["sequence_length"] = number
+    if (number := snapshot.gpu_memory_mb) is not None:
+        content["gpu_memory_mb"] = number
+    if (number := snapshot.gradient_norm) is not None:
+        content["gradient_norm"] = number
+    if metrics := snapshot.custom_metrics:
+        content["custom_metrics"] = metrics
+    return content
+
+
+def _spelled(number: Any) -> Any:
+    if not isinstance(number, float) or math.isfinite(number):
+        return number
+    return "NaN" if number != number else "Infinity" if number > 0 else "-Infinity"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 3] + "..."

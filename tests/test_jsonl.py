@@ -1,0 +1,737 @@
+import contextlib
+import copy
+import errno
+import json
+import math
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from m import MetricsHub
+from m.journal import file as journal_file
+from m.journal.reader import read
+from m.journal.records import Gap, Unrepresentable
+from m.metrics.alerts import Alert
+from m.metrics.run import Run
+from m.metrics.snapshot import TrainingSnapshot
+from sinks import jsonl
+from sinks.jsonl import RETRY_EVERY_S, JsonlSink
+
+ROOT = Path(__file__).parents[1]
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+needs_locks = pytest.mark.skipif(journal_file.fcntl is None, reason="no flock here")
+
+
+def snap(step, loss=0.5, **custom):
+    return TrainingSnapshot(step, loss, custom_metrics=custom)
+
+
+def steps(path):
+    return [recorded.snapshot.step for recorded in read(path).merged()]
+
+
+def lines(path):
+    return [json.loads(line) for line in Path(path).read_bytes().splitlines()]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "runs" / "moe" / "run.jsonl"
+
+
+class Disk:
+    """``os.write`` of a disk that has ``room`` more bytes; None: no limit."""
+
+    def __init__(self, monkeypatch):
+        self.room = None
+        self.error = errno.ENOSPC
+        self.writes = []
+        self.now = 1000.0
+        self._write = os.write
+        monkeypatch.setattr(journal_file.os, "write", self.write)
+        monkeypatch.setattr(jsonl, "_monotonic", lambda: self.now)
+
+    def write(self, descriptor, data):
+        if self.room is not None:
+            if self.room == 0:
+                raise OSError(self.error, os.strerror(self.error))
+            data = data[: self.room]
+            self.room -= len(data)
+        self.writes.append(bytes(data))
+        return self._write(descriptor, data)
+
+    def later(self):
+        self.now += RETRY_EVERY_S
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    return Disk(monkeypatch)
+
+
+# -- what ends up in the file -----------------------------------------------------------------------------------------
+
+
+def test_a_run_through_a_real_hub(path):
+    sink = JsonlSink(path)
+    with MetricsHub([sink], strict=True) as hub:
+        run = hub.start(total_steps=3, description="Training MoE")
+        for step in range(3):
+            hub.emit(TrainingSnapshot(step, 0.5, expert_utilization={0: 0.25, 1: 0.75}, custom_metrics={"a": math.nan}))
+        hub.alert(Alert(2, "loss_spike", "up", math.inf))
+        hub.log({"train_loss": 0.25, "phase": "late"})
+    journal = read(path)
+    (attempt,) = journal.attempts
+    assert attempt.run == run
+    assert [recorded.seq for recorded in attempt.snapshots] == [1, 2, 3, 4]
+    assert math.isnan(attempt.snapshots[0].snapshot.custom_metrics["a"])
+    assert attempt.snapshots[0].snapshot.expert_utilization == {0: 0.25, 1: 0.75}
+    assert attempt.snapshots[3].snapshot == snap(3, 0.25, phase="late")
+    assert attempt.alerts == [Alert(2, "loss_spike", "up", math.inf)]
+    assert (attempt.end.seq, attempt.end.lost) == (4, 0)
+    assert abs(attempt.snapshots[0].time - time.time()) < 60
+    assert (journal.bad_lines, journal.torn, sink.lost) == (0, False, 0)
+
+
+def test_each_record_is_one_write_and_there_before_record_returns(path, disk):
+    sink = JsonlSink(path)
+    sink.start(Run())
+    for step in range(3):
+        sink.record(snap(step, **{"new\nline \u2028": 1.0}))
+        assert steps(path) == list(range(step + 1))
+    sink.alert(Alert(2, "rule", "two\nlines"))
+    sink.close()
+    assert len(disk.writes) == 6
+    assert all(write.count(b"\n") == 1 and write.endswith(b"\n") for write in disk.writes)
+
+
+def test_nothing_is_made_before_a_run_starts(path):
+    sink = JsonlSink(path)
+    sink.flush()
+    assert not path.parent.exists()
+    sink.close()
+    sink.record(snap(0))
+    assert not path.parent.exists()
+
+
+def test_a_record_without_a_start_starts_a_run_of_unknown_length(path):
+    sink = JsonlSink(path)
+    sink.record(snap(500))
+    sink.close()
+    (attempt,) = read(path).attempts
+    assert (attempt.run.initial_step, attempt.run.total_steps) == (500, None)
+    assert steps(path) == [500]
+
+
+def test_closing_twice_and_recording_afterwards_changes_nothing(path):
+    sink = JsonlSink(path)
+    sink.record(snap(0))
+    sink.close()
+    before = path.read_bytes()
+    sink.close()
+    sink.record(snap(1))
+    sink.alert(Alert(1, "rule", "late"))
+    sink.flush()
+    assert path.read_bytes() == before
+    assert sink.lost == 0
+
+
+def test_a_metric_that_cannot_be_written_is_marked_and_counted(path):
+    sink = JsonlSink(path)
+    sink.record(snap(0, table=[1, 2], fine=1.0))
+    sink.close()
+    assert read(path).merged()[0].snapshot.custom_metrics == {"table": Unrepresentable("list"), "fine": 1.0}
+    assert (sink.unrepresentable, sink.lost) == (1, 0)
+
+
+def test_a_record_that_cannot_be_written_is_a_gap_and_not_an_error(path, caplog):
+    sink = JsonlSink(path)
+    for step in (0, 1 << 20_000, 2):
+        sink.record(snap(step))
+    sink.close()
+    assert steps(path) == [0, 2]
+    assert read(path).attempts[0].gaps == [Gap(1, 2, 2)]
+    assert sink.lost == 1
+    assert "a record cannot be written" in caplog.text
+
+
+# -- attempts ---------------------------------------------------------------------------------------------------------
+
+
+def test_opening_a_journal_again_goes_on_with_its_run(path):
+    for attempt in range(3):
+        with MetricsHub([JsonlSink(path)], strict=True) as hub:
+            hub.start(initial_step=attempt * 2)
+            for step in range(attempt * 2, attempt * 2 + 3):
+                hub.emit(snap(step, float(attempt)))
+    journal = read(path)
+    assert len({attempt.run.run_id for attempt in journal.attempts}) == 1
+    assert [attempt.run.attempt for attempt in journal.attempts] == [1, 2, 3]
+    assert [recorded.seq for recorded in journal.attempts[2].snapshots] == [1, 2, 3]
+    assert [recorded.snapshot.train_loss for recorded in journal.merged()] == [0, 0, 1, 1, 2, 2, 2]
+
+
+def test_starting_again_is_another_run(path):
+    runs = []
+    with MetricsHub([JsonlSink(path)], strict=True) as hub:
+        for trial in range(3):
+            runs.append(hub.start(description=f"trial {trial}"))
+            hub.emit(snap(0, float(trial)))
+    journal = read(path)
+    assert [attempt.run for attempt in journal.attempts] == runs
+    assert [attempt.end.seq for attempt in journal.attempts] == [1, 1, 1]
+    assert journal.merged(runs[0].run_id)[0].snapshot.train_loss == 0.0
+    JsonlSink(path).start(Run())
+    resumed = read(path).attempts[-1].run
+    assert (resumed.run_id, resumed.attempt) == (runs[-1].run_id, 2)
+
+
+def test_the_same_run_announced_again_is_another_attempt(path):
+    sink, run = JsonlSink(path), Run()
+    sink.start(run)
+    sink.start(run)
+    sink.close()
+    sink.start(run)
+    sink.close()
+    assert [(each.run.run_id, each.run.attempt) for each in read(path).attempts] == [(run.run_id, n) for n in (1, 2, 3)]
+
+
+def test_a_run_that_says_what_it_resumes_is_believed(path):
+    first, second = Run(), Run(attempt=7)
+    for run in (first, second):
+        sink = JsonlSink(path)
+        sink.start(run)
+        sink.close()
+    assert [attempt.run for attempt in read(path).attempts] == [first, second]
+
+
+def test_a_torn_line_is_closed_off_before_the_next_attempt(path):
+    sink = JsonlSink(path)
+    sink.record(snap(0))
+    sink.record(snap(1))
+    sink.close()
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(b'"seq":2') + 12])
+    sink = JsonlSink(path)
+    sink.record(snap(1))
+    sink.close()
+    journal = read(path)
+    assert (steps(path), journal.bad_lines, journal.torn) == ([0, 1], 1, False)
+    assert [attempt.run.attempt for attempt in journal.attempts] == [1, 2]
+
+
+# -- one writer -------------------------------------------------------------------------------------------------------
+
+
+@needs_locks
+def test_a_second_writer_gets_a_file_of_its_own(path, caplog):
+    first, second = JsonlSink(path), JsonlSink(path)
+    first.record(snap(0))
+    second.record(snap(10))
+    first.record(snap(1))
+    second.record(snap(11))
+    first.close()
+    second.close()
+    assert first.path == path
+    assert second.path != path
+    assert second.path.parent == path.parent
+    assert second.path.name.startswith(f"run-{os.getpid()}-")
+    assert second.path.suffix == ".jsonl"
+    assert steps(path) == [0, 1]
+    assert steps(second.path) == [10, 11]
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert str(path) in message
+    assert str(second.path) in message
+
+
+@needs_locks
+def test_another_process_gets_a_file_of_its_own(path):
+    first = JsonlSink(path)
+    first.record(snap(0))
+    code = """
+import sys
+from m.metrics.snapshot import TrainingSnapshot
+from sinks.jsonl import JsonlSink
+sink = JsonlSink(sys.argv[1])
+sink.record(TrainingSnapshot(10, 0.5))
+sink.close()
+print(sink.path)
+"""
+    done = python(code, path, capture_output=True, text=True, check=True)
+    assert "is being written" in done.stderr  # logging's last resort
+    assert steps(done.stdout.strip()) == [10]
+    first.close()
+    assert steps(path) == [0]
+    done = python(code, path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(path), "a writer that is done is in nobody's way"
+
+
+def test_where_there_is_no_flock_a_file_beside_it_is_the_lock(path, monkeypatch):
+    monkeypatch.setattr(journal_file, "fcntl", None)
+    lock = path.with_name("run.jsonl.lock")
+    path.parent.mkdir(parents=True)
+    lock.write_bytes(b"")  # left by a crash
+    first = JsonlSink(path)
+    first.record(snap(0))
+    assert lock.exists()
+    with monkeypatch.context() as held:  # where open files cannot be removed, as on Windows
+
+        def refuse(self, missing_ok=False):
+            raise PermissionError(errno.EACCES, "in use")
+
+        held.setattr(Path, "unlink", refuse)
+        second = JsonlSink(path)
+        second.record(snap(10))
+        second.close()
+    first.close()
+    assert not lock.exists()
+    assert (steps(path), steps(second.path)) == ([0], [10])
+
+
+def test_a_file_that_is_no_journal_is_left_alone(tmp_path, caplog):
+    path = tmp_path / "model.pt"
+    path.write_bytes(b"weights")
+    sink = JsonlSink(path)
+    sink.record(snap(0))
+    sink.close()
+    assert path.read_bytes() == b"weights"
+    assert steps(sink.path) == [0]
+    assert "exists and is no journal" in caplog.text
+
+
+@needs_fork
+def test_a_forked_child_writes_nothing_and_holds_no_lock(path):
+    sink = JsonlSink(path)
+    sink.record(snap(0))
+    ready, tell = os.pipe()
+    wait, release = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            sink.record(snap(99))
+            sink.alert(Alert(99, "rule", "child"))
+            sink.flush()
+            sink.close()
+            os.write(tell, b"x")
+            os.read(wait, 1)
+        os._exit(0)
+    try:
+        assert os.read(ready, 1) == b"x"
+        sink.record(snap(1))
+        sink.close()
+        resumed = JsonlSink(path)
+        resumed.record(snap(2))
+        resumed.close()
+        assert resumed.path == path, "a worker that outlives the trainer must not keep its lock"
+    finally:
+        os.write(release, b"x")
+        os.waitpid(child, 0)
+        for descriptor in (ready, tell, wait, release):
+            os.close(descriptor)
+    assert steps(path) == [0, 1, 2]
+    assert not any(line.get("step") == 99 for line in lines(path))
+
+
+@needs_fork
+def test_a_child_that_no_hook_saw_writes_nothing_either(path, monkeypatch):
+    sink = JsonlSink(path)
+    sink.record(snap(0))
+    before = path.read_bytes()
+    with monkeypatch.context() as elsewhere:
+        pid = os.getpid() + 1
+        elsewhere.setattr(jsonl.os, "getpid", lambda: pid)
+        sink.record(snap(1))
+        sink.alert(Alert(1, "rule", "child"))
+        sink.flush()
+        sink.close()
+    assert path.read_bytes() == before
+    sink.close()
+    assert steps(path) == [0]
+
+
+def test_copies_and_pickles_are_new_sinks_for_the_same_path(path):
+    sink = JsonlSink(path, fsync_every=5)
+    sink.record(snap(0))
+    for other in (copy.copy(sink), copy.deepcopy(sink), pickle.loads(pickle.dumps(sink))):
+        other.record(snap(10))
+        assert other.path != sink.path
+        other.close()
+    sink.record(snap(1))
+    sink.close()
+    assert steps(path) == [0, 1]
+
+
+# -- when writing fails -----------------------------------------------------------------------------------------------
+
+
+def test_a_full_disk_is_counted_and_leaves_a_gap_record(path, disk, caplog):
+    sink = JsonlSink(path)
+    sink.record(snap(0))
+    disk.room = 0
+    sink.record(snap(1))
+    for step in range(2, 5):
+        sink.record(snap(step))
+    sink.alert(Alert(4, "rule", "lost too"))
+    assert sink.lost == 5
+    disk.room = None
+    sink.record(snap(5))
+    assert sink.lost == 6, "within 5 s nothing is tried"
+    disk.later()
+    sink.record(snap(6))
+    sink.close()
+    assert [line["type"] for line in lines(path)] == ["run", "snapshot", "gap", "snapshot", "end"]
+    (attempt,) = read(path).attempts
+    assert attempt.gaps == [Gap(6, 2, 6)]
+    assert [recorded.seq for recorded in attempt.snapshots] == [1, 7]
+    assert (attempt.end.seq, attempt.end.lost, attempt.lost) == (7, 6, 6)
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == 2
+    assert "No space left" in messages[0]
+    assert "lacks 6 records" in messages[1]
+
+
+def test_alerts_alone_make_a_gap_without_snapshots(path, disk):
+    sink = JsonlSink(path)
+    sink.record(snap(0))
+    disk.room = 0
+    sink.alert(Alert(0, "rule", "lost"))
+    disk.room = None
+    disk.later()
+    sink.record(snap(1))
+    sink.close()
+    assert read(path).attempts[0].gaps == [Gap(1, None, None)]
+
+
+def test_a_short_write_is_finished(path, disk, monkeypatch):
+    whole = disk.write
+    monkeypatch.setattr(journal_file.os, "write", lambda descriptor, data: whole(descriptor, data[:7]))
+    sink = JsonlSink(path)
+    sink.record(snap(0))
+    sink.record(snap(1))
+    sink.close()
+    assert steps(path) == [0, 1]
+    assert (read(path).bad_lines, sink.lost) == (0, 0)
+
+
+@pytest.mark.parametrize("room", [1, 40, 60])
+def test_a_line_that_did_not_fit_is_closed_off_when_there_is_space(path, disk, room):
+    sink = JsonlSink(path)
+    sink.record(snap(0))
+    disk.room = room
+    sink.record(snap(1))
+    assert read(path).torn
+    disk.later()
+    disk.room = None
+    sink.record(snap(2))
+    sink.close()
+    journal = read(path)
+    assert (steps(path), journal.bad_lines, sink.lost) == ([0, 2], 1, 1)
+    assert journal.attempts[0].gaps == [Gap(1, 2, 2)]
+
+
+def test_a_disk_that_is_full_at_every_byte_in_turn(path, disk):
+    """However the space runs out and comes back, every record is in the file or counted, and no line is glued."""
+    sink = JsonlSink(path)
+    sink.start(Run())
+    for step in range(200):
+        disk.room = step * 3
+        sink.record(snap(step))
+        disk.later()
+    disk.room = None
+    sink.close()
+    (attempt,) = read(path).attempts
+    assert attempt.end.seq == 200
+    assert sink.lost > 0
+    assert len(attempt.snapshots) + sink.lost == 200
+    assert sum(gap.lost for gap in attempt.gaps) == sink.lost
+    missing = [seq for gap in attempt.gaps for seq in range(gap.from_seq, gap.to_seq + 1)]
+    assert sorted(missing + [recorded.seq for recorded in attempt.snapshots]) == list(range(1, 201))
+
+
+def test_a_disk_that_is_full_from_the_start(path, disk):
+    disk.room = 20
+    sink = JsonlSink(path)
+    sink.start(Run(description="first"))
+    sink.record(snap(0))
+    sink.start(Run(description="second"))
+    sink.record(snap(0))
+    disk.later()
+    disk.room = None
+    sink.record(snap(1))
+    sink.close()
+    first, second = read(path).attempts
+    assert (first.run.description, first.gaps, first.snapshots) == ("first", [Gap(1, 1, 1)], [])
+    assert (second.run.description, second.gaps) == ("second", [Gap(1, 1, 1)])
+    assert (first.end.lost, second.end.lost, sink.lost) == (1, 1, 2)
+    assert [recorded.seq for recorded in second.snapshots] == [2]
+
+
+def test_a_folder_that_cannot_be_made_is_tried_again(tmp_path, disk, caplog):
+    path = tmp_path / "runs" / "run.jsonl"
+    sink = JsonlSink(path)
+    (tmp_path / "runs").write_text("in the way")
+    sink.start(Run())
+    sink.record(snap(0))
+    assert sink.lost == 1
+    (tmp_path / "runs").unlink()
+    disk.later()
+    sink.record(snap(1))
+    sink.close()
+    assert steps(path) == [1]
+    assert read(path).attempts[0].gaps == [Gap(1, 1, 1)]
+    assert caplog.text.count("cannot be written") == 1
+
+
+def test_a_descriptor_that_somebody_closed_is_opened_again(path, disk):
+    sink = JsonlSink(path)
+    sink.record(snap(0))
+    disk.error, disk.room = errno.EBADF, 0
+    stolen = sink._file._descriptor
+    sink.record(snap(1))
+    os.close(stolen)
+    disk.room = None
+    disk.later()
+    sink.record(snap(2))
+    sink.close()
+    (attempt,) = read(path).attempts
+    assert [recorded.seq for recorded in attempt.snapshots] == [1, 3]
+    assert attempt.gaps == [Gap(1, 2, 2)]
+
+
+def test_a_lost_mount_that_comes_back_empty_gets_its_header_again(path, disk):
+    sink, run = JsonlSink(path), Run()
+    sink.start(run)
+    sink.record(snap(0))
+    disk.error, disk.room = errno.ESTALE, 0
+    sink.record(snap(1))
+    path.unlink()
+    disk.room = None
+    disk.later()
+    sink.record(snap(2))
+    sink.close()
+    (attempt,) = read(path).attempts
+    assert attempt.run == run
+    assert [recorded.seq for recorded in attempt.snapshots] == [3]
+
+
+def test_failing_to_close_raises_nothing(path, disk):
+    sink = JsonlSink(path)
+    sink.record(snap(0))
+    disk.room = 0
+    sink.close()
+    sink.close()
+    assert steps(path) == [0]
+    assert read(path).attempts[0].end is None
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_a_device_that_is_always_full(caplog):
+    sink = JsonlSink("/dev/full", fsync_every=1)
+    for step in range(3):
+        sink.record(snap(step))
+    sink.close()
+    assert sink.lost == 3
+    assert caplog.text.count("cannot be written") == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_that_nobody_reads_does_not_hold_up_the_training(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    sink = JsonlSink(tmp_path / "pipe")
+    sink.record(snap(0))
+    sink.close()
+    assert sink.lost == 1
+
+
+def python(code, *arguments, **options):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
+    command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
+    return subprocess.run(command, env=environment, timeout=30, **options)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits here")
+def test_a_quota_that_is_lifted_again(path):
+    """The real thing: the write that crosses the limit is short and raises nothing, the next one raises EFBIG."""
+    code = """
+import resource, sys
+from m.metrics.snapshot import TrainingSnapshot
+from sinks import jsonl
+now = 0.0
+jsonl._monotonic = lambda: now
+limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+sink = jsonl.JsonlSink(sys.argv[1])
+for step in range(20):
+    sink.record(TrainingSnapshot(step, 0.5))
+    now += 1.0
+resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+now += 5.0
+sink.record(TrainingSnapshot(20, 0.5))
+sink.close()
+print(sink.lost)
+"""
+    done = python(code, path, capture_output=True, text=True, check=True)
+    lost = int(done.stdout)
+    journal = read(path)
+    (attempt,) = journal.attempts
+    assert lost > 5
+    assert attempt.gaps == [Gap(lost, 21 - lost, 20)]
+    assert [recorded.seq for recorded in attempt.snapshots] == [*range(1, 21 - lost), 21]
+    assert journal.bad_lines == 1
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9 here")
+def test_whatever_was_emitted_survives_kill_9(tmp_path):
+    code = """
+import os, sys
+from m.hub.hub import MetricsHub
+from m.metrics.snapshot import TrainingSnapshot
+from sinks.jsonl import JsonlSink
+hub = MetricsHub([JsonlSink(sys.argv[1])])
+for step in range(10**9):
+    hub.emit(TrainingSnapshot(step, 0.5, custom_metrics={"a": step / 3, "b": float("nan")}))
+    os.write(1, b"%d\\n" % step)
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
+    path = tmp_path / "run.jsonl"
+    told = []
+    for trial in range(4):
+        with subprocess.Popen([sys.executable, "-c", code, path], env=environment, stdout=subprocess.PIPE) as child:
+            told.append(child.stdout.readline())
+            time.sleep(0.01 * (trial + 1))
+            child.kill()
+            told[-1] += child.stdout.read()
+    journal = read(path)
+    assert [attempt.run.attempt for attempt in journal.attempts] == [1, 2, 3, 4]
+    assert journal.bad_lines == 0
+    for attempt, acknowledged in zip(journal.attempts, told, strict=True):
+        newest = int(acknowledged.rsplit(b"\n", 2)[-2])
+        assert newest > 0
+        written = [recorded.snapshot.step for recorded in attempt.snapshots]
+        assert written == list(range(len(written)))
+        assert len(written) > newest, "a record whose emit returned is missing"
+        assert attempt.end is None
+
+
+# -- fsync and settings -----------------------------------------------------------------------------------------------
+
+
+def test_fsync_only_when_asked_and_only_so_often(path, disk, monkeypatch):
+    synced = []
+    monkeypatch.setattr(journal_file.os, "fsync", synced.append)
+    sink = JsonlSink(path)
+    sink.record(snap(0))
+    sink.flush()
+    sink.close()
+    assert synced == []
+    sink = JsonlSink(path, fsync_every=2)
+    for step in range(9):
+        sink.record(snap(step))
+        disk.now += 0.5
+    assert len(synced) == 3
+    sink.flush()
+    assert len(synced) == 4
+    sink.close()
+    assert len(synced) == 5
+
+
+def test_a_failing_fsync_loses_nothing_and_is_said_once(path, monkeypatch, caplog):
+    def fail(descriptor):
+        raise OSError(errno.EIO, "broken disk")
+
+    monkeypatch.setattr(journal_file.os, "fsync", fail)
+    sink = JsonlSink(path, fsync_every=1e-9)
+    for step in range(3):
+        sink.record(snap(step))
+    sink.close()
+    assert (steps(path), sink.lost) == ([0, 1, 2], 0)
+    assert caplog.text.count("broken disk") == 1
+
+
+@pytest.mark.parametrize("fsync_every", [0, -1, math.nan, math.inf, True, "5"])
+def test_a_bad_fsync_every_is_refused(path, fsync_every):
+    with pytest.raises(ValueError, match="fsync_every must be a positive number of seconds"):
+        JsonlSink(path, fsync_every=fsync_every)
+
+
+@pytest.mark.parametrize("bad", [None, 5, b"run.jsonl", open])
+def test_what_is_no_path_is_refused(bad):
+    with pytest.raises(TypeError, match="path must be a str or a path"):
+        JsonlSink(bad)
+
+
+def test_paths_that_cannot_work_are_refused_at_once(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(IsADirectoryError, match="must name a file"):
+        JsonlSink(tmp_path)
+    with pytest.raises(NotADirectoryError, match="is no folder"):
+        JsonlSink(tmp_path / "file" / "deep" / "run.jsonl")
+    for bad in ("", "run\0.jsonl"):
+        with pytest.raises(ValueError, match="path must name a file"):
+            JsonlSink(bad)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="permissions do not hold for this user")
+def test_folders_and_files_without_permission_are_refused_at_once(tmp_path):
+    run = tmp_path / "run.jsonl"
+    run.touch(mode=0o400)
+    with pytest.raises(PermissionError, match="cannot be written"):
+        JsonlSink(run)
+    tmp_path.chmod(0o500)
+    with pytest.raises(PermissionError, match="no permission to write in"):
+        JsonlSink(tmp_path / "deep" / "run.jsonl")
+    tmp_path.chmod(0o700)
+
+
+def test_a_later_change_of_folder_does_not_move_the_journal(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sink = JsonlSink("run.jsonl")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    sink.record(snap(0))
+    sink.close()
+    assert sink.path == tmp_path / "run.jsonl"
+    assert steps(tmp_path / "run.jsonl") == [0]
+
+
+def test_a_run_that_cannot_be_announced_is_an_error_and_changes_nothing(path):
+    sink = JsonlSink(path)
+    with pytest.raises(ValueError, match="many"):
+        sink.start(Run(total_steps="many"))
+    sink.record(snap(0))
+    sink.close()
+    assert steps(path) == [0]
+
+
+def test_its_repr_says_where_it_writes(path):
+    sink = JsonlSink(path)
+    assert repr(sink) == f"<JsonlSink {path}: not writing>"
+    sink.start(Run())
+    assert repr(sink) == f"<JsonlSink {path}: writing>"
+    sink.close()
+
+
+def test_descriptors_are_given_back(path):
+    if not os.path.isdir("/proc/self/fd"):
+        pytest.skip("no /proc here")
+    before = len(os.listdir("/proc/self/fd"))
+    for step in range(20):
+        first, second = JsonlSink(path), JsonlSink(path)
+        first.record(snap(step))
+        second.record(snap(step))
+        first.close()
+        second.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_importing_the_sink_loads_nothing_heavy():
+    code = "import sys, sinks.jsonl; print(sorted({'rich', 'matplotlib', 'numpy', 'torch'} & set(sys.modules)))"
+    done = python(code, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

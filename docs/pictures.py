@@ -35,7 +35,7 @@ def main() -> None:
     terminal = TerminalSink(VisualizationConfig(table_update_interval=SHOWN_AT), console=console)
     plots = PlotSink.moe(n_experts=8)
     hub = MetricsHub([terminal, plots], strict=True)
-    hub.start(DEFAULT_STEPS, "trajectories, 8 experts")
+    hub.start(DEFAULT_STEPS, "trajectory MoE")
     for result in TrajectoryTrainer(n_experts=8, total_steps=DEFAULT_STEPS).train():
         if result.step == SHOWN_AT:
             console.export_text(clear=True)  # what was printed before is not in the picture

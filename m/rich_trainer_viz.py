@@ -39,6 +39,7 @@ class RichTrainerVisualizer:
         if hub is not None and not isinstance(hub, MetricsHub):
             raise TypeError(f"hub must be a MetricsHub or None; got {hub!r:.80} ({type(hub).__name__})")
         self.sink = TerminalSink(config, console=console)
+        self._closed = False
         self._owns_hub = hub is None
         self.hub = MetricsHub() if hub is None else hub
         self.hub.subscribe(self.sink)
@@ -58,17 +59,22 @@ class RichTrainerVisualizer:
 
         ``initial_step`` is above 0 after resuming from a checkpoint. Starting again begins another run.
         """
-        self.hub.start(total_steps, description, initial_step)
+        if not self._closed:
+            self.hub.start(total_steps, description, initial_step)
 
     def update(self, snapshot: TrainingSnapshot) -> None:
         """Emit ``snapshot``. Before ``start`` it starts a run of unknown length; after ``close`` it does nothing."""
-        self.hub.emit(snapshot)
+        if not self._closed:
+            self.hub.emit(snapshot)
 
     def close(self) -> None:
         """Show the final state and a summary and give the terminal back. Safe to call twice.
 
         On a shared hub only this display ends; the hub and the others go on.
         """
+        if self._closed:
+            return
+        self._closed = True
         if self._owns_hub:
             self.hub.close()
         else:

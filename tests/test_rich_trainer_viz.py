@@ -63,6 +63,7 @@ def test_closing_one_facade_of_a_shared_hub_leaves_the_other_going() -> None:
     terminal.close()
     terminal.close()
     assert "── summary" in file.getvalue()
+    terminal.update(TrainingSnapshot(step=7, train_loss=0.5))  # closed: no longer its business
     hub.emit(TrainingSnapshot(step=1, train_loss=0.5))
     assert plots.get_metrics_summary()["train_loss"]["count"] == 2
     hub.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -33,13 +34,13 @@ def run_demo(
     trainer = TrajectoryTrainer(n_experts=experts, seed=seed, total_steps=total)
     status = 0
     with MetricsHub([journal, *([figure] if figure is not None else []), terminal]) as hub:
-        hub.start(total_steps=total, description=f"trajectories, {experts} experts")
+        hub.start(total_steps=total, description="trajectory MoE")
         try:
             for result in trainer.train():
                 hub.emit(snapshot_of_step(result))
         except KeyboardInterrupt:
             status = 130
-    print(f"journal  {journal.path}")
+    print(f"journal  {os.path.relpath(journal.path)}")
     if figure is not None:
         path = folder / "training.png"
         figure.save_plot(path)

@@ -1,0 +1,93 @@
+"""What has come since the last time, as frames. How, and whether, they reach anybody is not known here."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from m.metrics.history import History
+from m.metrics.named import NamedHistories
+from sinks.plotting.plan import Plan
+from sinks.plotting.protocol import RUN, SERIES, Show, points, show, words
+from sinks.plotting.shown import Shown, drawn_names
+
+MOST_POINTS: Final = 8192
+"""Points in one frame: what is made ahead of a full pipe stays this small."""
+
+
+@dataclass(slots=True)
+class _Told:
+    """How much of a history has been told, and under which number."""
+
+    number: int
+    history: History
+    position: int = 0
+
+
+class News:
+    """Remembers what has been told. The histories themselves are the memory of what has not."""
+
+    def __init__(self) -> None:
+        self._numbers: NamedHistories | None = None
+        self._names: tuple[str, ...] | None = None
+        self._plan: Plan | None = None
+        self._told: dict[str, _Told] = {}
+        self._show: Show | None = None
+        self._next_number = 0
+
+    def frames(self, shown: Shown) -> Iterator[bytes]:
+        """What is new, in the order in which it must arrive. A frame that was yielded counts as told; whoever stops in
+        the middle gets the rest the next time."""
+        if shown.numbers is not self._numbers:
+            self._numbers, self._names, self._show = shown.numbers, None, None
+            self._told = {}
+            yield words(RUN, {})
+        histories = shown.numbers.histories()
+        names = tuple(histories)
+        if self._plan is None or names != self._names:
+            self._plan = shown.layout.plan(names)
+            self._names = names
+        plan = self._plan
+        drawn = [name for name in drawn_names(plan) if name in histories]
+        for name in drawn:
+            told = self._told.get(name)
+            if told is None or told.history is not histories[name]:
+                yield self._begin(name, histories[name])
+        now = Show(plan, shown.title, shown.newest, shown.alerts)
+        if now != self._show:
+            self._show = now
+            yield show(now)
+        for name in drawn:
+            yield from self._points(name)
+
+    def _begin(self, name: str, history: History) -> bytes:
+        self._told[name] = _Told(self._next_number, history)
+        self._next_number += 1
+        return words(SERIES, {"id": self._told[name].number, "name": name})
+
+    def _points(self, name: str) -> Iterator[bytes]:
+        told = self._told[name]
+        end, steps, values = _since(told.history, told.position)
+        if len(steps) < end - told.position and told.position:
+            # the history has merged points that were not told yet: what it has now stands for all of it
+            yield self._begin(name, told.history)
+            told = self._told[name]
+            end, steps, values = _since(told.history, 0)
+        for start in range(0, len(steps), MOST_POINTS):
+            upto = min(start + MOST_POINTS, len(steps))
+            told.position = end - len(steps) + upto
+            yield points(told.number, steps[start:upto], values[start:upto])
+
+
+def _since(history: History, position: int) -> tuple[int, array[float], array[float]]:
+    """The length of ``history`` and its points from ``position`` on; no points when it would not hold still."""
+    for _ in range(5):
+        end = len(history)
+        if end <= position:
+            break
+        steps, values = history.columns(end - position)
+        if len(history) == end:
+            return end, steps, values
+    return position, array("d"), array("d")

@@ -39,12 +39,15 @@ _Known: TypeAlias = tuple[History, int, Points]
 class TrainingFigure:
     """The figure and its panels. One thread at a time."""
 
-    def __init__(self, size: tuple[float, float]) -> None:
-        """``size`` is width and height in inches."""
+    def __init__(self, size: tuple[float, float], figure: Figure | None = None) -> None:
+        """``size`` is width and height in inches. ``figure`` is an empty one of that size that has a canvas already,
+        such as that of a window; None makes one that is drawn in memory."""
         with own_settings():
-            self.figure = Figure(figsize=size, dpi=DPI, facecolor="white", edgecolor="white")
+            if figure is None:
+                figure = Figure(figsize=size, dpi=DPI, facecolor="white", edgecolor="white")
+                FigureCanvasAgg(figure)
+            self.figure = figure
             self.figure.set_layout_engine("none")
-            FigureCanvasAgg(self.figure)
             self._title = plain(self.figure.suptitle("", ha="left", va="baseline"))
             self._title.set(fontsize=FIGURE_TITLE, fontweight="bold", color=INK)
             self._alert_note = plain(self.figure.text(1.0, 1.0, ""))

@@ -1,0 +1,233 @@
+"""The figure in a window, in the process that draws. Where the numbers come from is not known here.
+
+This process owns the window, so pyplot and its settings are used freely. The figure follows the run; a panel in which
+the user zoomed or panned keeps its limits until the key f, or home, is pressed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import replace
+from typing import Any, Final, TypeAlias
+
+import matplotlib
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.backend_bases import KeyEvent, NavigationToolbar2
+
+from sinks.plotting.figure import DPI, TrainingFigure
+from sinks.plotting.mirror import Mirror
+from sinks.plotting.plan import Plan
+from sinks.plotting.protocol import complaint
+
+LARGEST: Final = (13.0, 8.0)
+"""A window is made no larger, in inches; the user may."""
+_LOOK_S: Final = 0.1
+_HELD_AT_MOST_S: Final = 60.0
+_SETTINGS: Final[dict[Any, Any]] = {
+    "toolbar": "toolbar2",
+    "figure.raise_window": False,  # updates must not take the focus
+    "figure.max_open_warning": 0,
+    "text.usetex": False,
+    "path.sketch": None,
+    "path.effects": [],
+    "keymap.fullscreen": ["ctrl+f"],  # f is for following
+    "keymap.home": ["h", "r", "home"],
+    # scales and grids are those of the layout
+    **{f"keymap.{name}": [] for name in ("grid", "grid_minor", "xscale", "yscale")},
+}
+
+_Limits: TypeAlias = tuple[float, float, float, float]
+
+
+def show_window(mirror: Mirror, backend: str | None, share: float) -> int:
+    """Show the run that ``mirror`` knows until the user closes the window or ``mirror`` has ended. Gives the exit
+    status.
+
+    ``backend`` is the one that the training process chose, if it chose any. Drawing what is new takes at most
+    ``share`` of a core; what the user does is drawn at once.
+    """
+    _use(backend)
+    matplotlib.rcParams.update(_SETTINGS)
+    while (seen := mirror.seen()) is None:
+        if mirror.ended.wait(_LOOK_S):
+            return 0
+    window = _Window(mirror, seen[1].plan, share)
+    plt.show(block=True)
+    return window.status
+
+
+def _use(backend: str | None) -> None:
+    """Choose a backend with windows: the given one, the user's, or the first that can be had."""
+    for wanted in dict.fromkeys((backend, os.environ.get("MPLBACKEND"))):
+        if wanted:
+            try:
+                plt.switch_backend(wanted)
+            except (ImportError, ValueError):
+                continue
+            if _has_windows():
+                return
+    if not _has_windows():
+        os.environ.pop("MPLBACKEND", None)
+        for wanted in ("macosx", "qtagg", "gtk4agg", "gtk3agg", "tkagg", "wxagg"):
+            try:
+                plt.switch_backend(wanted)
+            except (ImportError, ValueError):
+                continue
+            return
+        raise RuntimeError("no window: there is no display, or none of the toolkits Qt, Gtk, Tk and wx")
+
+
+def _has_windows() -> bool:
+    return plt.get_backend().lower() in {
+        *("macosx", "qtagg", "qt5agg", "qtcairo", "qt5cairo", "gtk4agg", "gtk4cairo", "gtk3agg", "gtk3cairo"),
+        *("tkagg", "tkcairo", "wxagg", "wxcairo", "wx"),
+    }
+
+
+class _Window:
+    def __init__(self, mirror: Mirror, plan: Plan, share: float) -> None:
+        self._mirror = mirror
+        self._share = share
+        self.status = 0
+        self._size = self._asked = _fitting(plan.size)
+        _follow_at_home(self)  # before there is a toolbar
+        self._view = TrainingFigure(self._size, plt.figure(figsize=self._size, dpi=DPI, facecolor="white"))
+        self._figure = self._view.figure
+        self._following: dict[Axes, _Limits] = {}  # the limits that we set
+        self._panels: tuple[str, ...] = ()
+        self._drawn = -1
+        self._next_s = 0.0
+        self._first = True
+        self._held_since: float | None = None
+        self._stale = False
+        canvas = self._figure.canvas
+        canvas.mpl_connect("key_press_event", self._key)
+        canvas.mpl_connect("button_press_event", lambda event: self._hold(True))
+        canvas.mpl_connect("button_release_event", lambda event: self._hold(False))
+        canvas.mpl_connect("resize_event", lambda event: self._make_stale())
+        self._timer = canvas.new_timer(interval=round(1000 * _LOOK_S))
+        self._timer.add_callback(self._tick)
+        self._timer.start()
+
+    # -- what the user does -------------------------------------------------------------------------------------------
+
+    def _key(self, event: Any) -> None:
+        if isinstance(event, KeyEvent) and event.key == "f":
+            self.follow()
+
+    def _hold(self, held: bool) -> None:
+        self._held_since = time.monotonic() if held else None
+
+    def _make_stale(self) -> None:
+        self._stale = True  # words and panels have other places in another size
+
+    def follow(self) -> None:
+        """Let every panel follow the run again."""
+        self._following.clear()
+        toolbar = self._figure.canvas.toolbar
+        if toolbar is not None:
+            toolbar.update()
+        self._stale = True
+
+    # -- what the run does --------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        try:
+            self._look()
+        except Exception as error:
+            print(complaint(error), file=sys.stderr, flush=True)
+            self.status = 1
+            self._next_s = time.monotonic() + 5.0
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        ended = self._mirror.ended.is_set()
+        if ended and not self._mirror.kept:
+            self._timer.stop()
+            plt.close("all")
+            return
+        seen = self._mirror.seen()
+        if seen is None or (self._held_since is not None and now < self._held_since + _HELD_AT_MOST_S):
+            return  # a redraw in the middle of a zoom would wipe away its frame
+        new = seen[0] != self._drawn and (now >= self._next_s or ended)
+        if not new and not self._stale:
+            return
+        before = time.thread_time()
+        self._show()
+        took_s = 0.0 if self._first else time.thread_time() - before
+        self._next_s = time.monotonic() + took_s / self._share
+        self._first = False
+
+    def _show(self) -> None:
+        seen = self._mirror.seen()
+        if seen is None:
+            return
+        self._drawn, told, histories = seen
+        self._stale = False
+        plan = told.plan
+        self._grow(plan)
+        panels = tuple(panel.title for panel in plan.panels)
+        if panels != self._panels:
+            self._following.clear()  # the axes now show something else
+            self._panels = panels
+        chosen = self._chosen()
+        self._view.show(
+            replace(plan, size=self._size), histories, title=told.title, newest=told.newest, alerts=told.alerts
+        )
+        self._following = {axes: _limits(axes) for axes in self._figure.axes}
+        for axes, (left, right, bottom, top) in chosen.items():
+            if axes in self._following:
+                axes.set_xlim(left, right)
+                axes.set_ylim(bottom, top)
+        for axes in self._figure.axes:
+            for image in axes.images:
+                if image.colorbar is not None:
+                    image.colorbar.ax.set_navigate(False)
+        self._name(told.title, bool(chosen))
+        self._figure.canvas.draw()
+
+    def _chosen(self) -> dict[Axes, _Limits]:
+        """The limits of the axes in which the user has zoomed or panned."""
+        now = {axes: _limits(axes) for axes in self._figure.axes}
+        return {axes: limits for axes, limits in now.items() if self._following.get(axes, limits) != limits}
+
+    def _grow(self, plan: Plan) -> None:
+        """Follow the layout's size, unless the user has given the window another."""
+        wanted = _fitting(plan.size)
+        if wanted == self._asked:
+            return
+        width, height = self._figure.get_size_inches()
+        untouched = abs(width - self._asked[0]) < 0.15 and abs(height - self._asked[1]) < 0.15
+        self._asked = wanted
+        if untouched:
+            self._size = wanted
+
+    def _name(self, title: str, chosen: bool) -> None:
+        manager = self._figure.canvas.manager
+        if manager is not None:
+            manager.set_window_title(f"{title} (press f to follow)" if chosen else title)
+
+
+def _limits(axes: Axes) -> _Limits:
+    left, right = axes.get_xlim()
+    bottom, top = axes.get_ylim()
+    return float(left), float(right), float(bottom), float(top)
+
+
+def _fitting(size: tuple[float, float]) -> tuple[float, float]:
+    scale = min(1.0, LARGEST[0] / size[0], LARGEST[1] / size[1])
+    return size[0] * scale, size[1] * scale
+
+
+def _follow_at_home(window: _Window) -> None:
+    """Toolbars bind their buttons to ``home`` when they are made, and look up the rest when it runs."""
+    original = NavigationToolbar2.home
+
+    def home(toolbar: NavigationToolbar2, *args: Any) -> None:
+        original(toolbar, *args)
+        window.follow()
+
+    NavigationToolbar2.home = home  # type: ignore[method-assign, assignment]

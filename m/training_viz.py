@@ -44,13 +44,24 @@ class RealTimeTrainingVisualizer:
 
     Makes a hub of its own, or joins ``hub``: then everything that is emitted there is drawn here too, and what is
     updated here reaches the other sinks of that hub. Updating costs microseconds and never raises for what a metric
-    holds; drawing happens when the figure is asked for. Raises ``TypeError``/``ValueError`` for a ``config`` that
-    cannot work.
+    holds. Raises ``TypeError``/``ValueError`` for a ``config`` that cannot work.
+
+    ``display``, ``image_path`` and ``keep_open`` say where the figure appears while training goes on, as for
+    `PlotSink`: in a ``"window"``, as an ``"image"`` file, or ``"off"``; ``"auto"`` is a window where there is a
+    screen. The factories take the same. Whatever it is, the figure can be asked for and saved at any time.
     """
 
-    def __init__(self, config: TrainingVisualizerConfig, *, hub: MetricsHub | None = None) -> None:
+    def __init__(
+        self,
+        config: TrainingVisualizerConfig,
+        *,
+        display: str = "auto",
+        image_path: str | os.PathLike[str] | None = None,
+        keep_open: bool = False,
+        hub: MetricsHub | None = None,
+    ) -> None:
         validate(config)
-        self._join(PlotSink(config), hub)
+        self._join(PlotSink(config, display=display, image_path=image_path, keep_open=keep_open), hub)
 
     @classmethod
     def _showing(cls, sink: PlotSink, hub: MetricsHub | None) -> RealTimeTrainingVisualizer:
@@ -143,12 +154,20 @@ class RealTimeTrainingVisualizer:
         self._hub.flush(WAIT_FOR_DEVICE_S)
 
 
-def create_loss_visualizer(update_interval: int = 100, *, hub: MetricsHub | None = None) -> RealTimeTrainingVisualizer:
+def create_loss_visualizer(
+    update_interval: int = 100,
+    *,
+    display: str = "auto",
+    image_path: str | os.PathLike[str] | None = None,
+    keep_open: bool = False,
+    hub: MetricsHub | None = None,
+) -> RealTimeTrainingVisualizer:
     """Training and validation loss beside the learning rate, both on log axes.
 
     ``update_interval`` is the number of steps from one redraw to the next, where the figure is shown live.
     """
-    return RealTimeTrainingVisualizer._showing(PlotSink.loss(update_interval), hub)
+    sink = PlotSink.loss(update_interval, display=display, image_path=image_path, keep_open=keep_open)
+    return RealTimeTrainingVisualizer._showing(sink, hub)
 
 
 def create_moe_visualizer(
@@ -156,6 +175,9 @@ def create_moe_visualizer(
     update_rich_tables: int = 25,
     n_experts: int | None = None,
     *,
+    display: str = "auto",
+    image_path: str | os.PathLike[str] | None = None,
+    keep_open: bool = False,
     hub: MetricsHub | None = None,
 ) -> RealTimeTrainingVisualizer:
     """Losses, metrics of the task, experts and throughput of a Mixture of Experts, in 2 x 2 panels.
@@ -166,7 +188,8 @@ def create_moe_visualizer(
     """
     interval = whole_number(update_matplotlib, "update_matplotlib", at_least=1)
     whole_number(update_rich_tables, "update_rich_tables", at_least=1)
-    return RealTimeTrainingVisualizer._showing(PlotSink.moe(n_experts, interval), hub)
+    sink = PlotSink.moe(n_experts, interval, display=display, image_path=image_path, keep_open=keep_open)
+    return RealTimeTrainingVisualizer._showing(sink, hub)
 
 
 def create_custom_visualizer(
@@ -178,6 +201,9 @@ def create_custom_visualizer(
     *,
     figure_size: tuple[float, float] | None = None,
     max_points: int | None = None,
+    display: str = "auto",
+    image_path: str | os.PathLike[str] | None = None,
+    keep_open: bool = False,
     hub: MetricsHub | None = None,
 ) -> RealTimeTrainingVisualizer:
     """Panels with the titles ``plot_titles`` in a grid of ``subplot_layout``, (rows, columns), all on linear axes.
@@ -195,5 +221,8 @@ def create_custom_visualizer(
         title,
         figure_size=figure_size,
         max_points=max_points,
+        display=display,
+        image_path=image_path,
+        keep_open=keep_open,
     )
     return RealTimeTrainingVisualizer._showing(sink, hub)

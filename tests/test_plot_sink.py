@@ -20,7 +20,7 @@ import pytest
 from m.metrics.alerts import Alert
 from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot, snapshot_of
-from sinks.plotting.appearance import Off, appearance_for
+from sinks.plotting.appearance import Off
 from sinks.plotting.config import MetricConfig, PlotConfig, TrainingVisualizerConfig
 from sinks.plotting.sink import PlotSink
 
@@ -426,13 +426,6 @@ def test_a_redraw_is_due_at_multiples_and_at_the_first_step_past_one() -> None:
     assert due == [31, 51, 75, 50]
 
 
-def test_places_to_appear() -> None:
-    assert isinstance(appearance_for("auto"), Off)
-    assert isinstance(appearance_for("off"), Off)
-    with pytest.raises(ValueError, match=r"display must be one of 'auto', 'off'; got 'window'"):
-        PlotSink(display="window")
-    with pytest.raises(TypeError, match="display must be one of"):
-        PlotSink(display=True)  # type: ignore[arg-type]
 
 
 def test_a_copied_model_keeps_its_sink_and_a_pickled_one_gets_a_closed_one(

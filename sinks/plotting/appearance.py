@@ -1,16 +1,32 @@
 """Where a figure appears while training goes on. What it shows, and how that is drawn, is not known here.
 
-A further place is a class with the two methods of `Appearance` and an entry in `_PLACES`.
+A further place is a class with the three methods of `Appearance`, a name in `DISPLAYS` and a line in `appearance_for`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib.util
+import math
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Protocol
+
+from sinks.plotting.shown import Shown
+
+DISPLAYS: Final = ("auto", "window", "image", "off")
+IMAGE_FORMATS: Final = (".png", ".svg")
+_TOOLKITS: Final = ("PySide6", "PyQt6", "PyQt5", "PySide2", "_tkinter", "gi", "wx")
+_WITH_WINDOWS: Final = ("qt", "gtk", "tk", "wx", "macosx")
 
 
 class Appearance(Protocol):
     """A place that shows the figure. It decides itself when it draws; nothing here may raise or take long."""
+
+    def first_point(self) -> None:
+        """A run has its first point."""
 
     def redraw_due(self, step: int) -> None:
         """``step`` is one at which the figure should be brought up to date. The newest wins: none is owed a drawing."""
@@ -22,6 +38,9 @@ class Appearance(Protocol):
 class Off:
     """Nowhere: nothing is drawn until somebody asks for the figure."""
 
+    def first_point(self) -> None:
+        pass
+
     def redraw_due(self, step: int) -> None:
         pass
 
@@ -29,13 +48,78 @@ class Off:
         pass
 
 
-_PLACES: Final[dict[str, Callable[[], Appearance]]] = {"auto": Off, "off": Off}
+@dataclass(slots=True, frozen=True)
+class Place:
+    """Where the figure is to appear, checked. Raises ``TypeError``/``ValueError`` for what cannot work."""
+
+    display: str = "auto"
+    image_path: str | os.PathLike[str] | None = None
+    image_every_s: float = 2.0
+    keep_open: bool = False
+
+    def __post_init__(self) -> None:
+        accepted = f"display must be one of {', '.join(map(repr, DISPLAYS))}"
+        if not isinstance(self.display, str):
+            raise TypeError(f"{accepted}; got {self.display!r:.80}")
+        if self.display not in DISPLAYS:
+            raise ValueError(f"{accepted}; got {self.display!r:.80}")
+        if not isinstance(self.keep_open, bool):
+            raise TypeError(f"keep_open must be True or False; got {self.keep_open!r:.80}")
+        if isinstance(self.image_every_s, bool) or not isinstance(self.image_every_s, (int, float)):
+            raise TypeError(f"image_every_s must be a number of seconds; got {self.image_every_s!r:.80}")
+        if not 0.0 <= self.image_every_s < math.inf:
+            raise ValueError(f"image_every_s must be 0 or more seconds and finite; got {self.image_every_s!r}")
+        if self.display == "image":
+            _check_image_path(self.image_path)
+        elif self.image_path is not None:
+            raise ValueError(f"image_path is for display='image'; got {self.image_path!r:.80} and {self.display!r}")
 
 
-def appearance_for(display: str) -> Appearance:
-    """The place called ``display``: ``"off"``, or ``"auto"`` for the best there is, which is off."""
-    if not isinstance(display, str):
-        raise TypeError(f"display must be one of {', '.join(map(repr, _PLACES))}; got {display!r:.80}")
-    if display not in _PLACES:
-        raise ValueError(f"display must be one of {', '.join(map(repr, _PLACES))}; got {display!r:.80}")
-    return _PLACES[display]()
+def _check_image_path(path: object) -> None:
+    accepted = f"image_path must be the path of a {' or '.join(IMAGE_FORMATS)} file for display='image'"
+    if path is None:
+        raise ValueError(f"{accepted}; got none")
+    if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
+        raise TypeError(f"{accepted}; got {path!r:.80} ({type(path).__name__})")
+    text = str(os.fspath(path))
+    if "\0" in text or Path(text).suffix.lower() not in IMAGE_FORMATS:
+        raise ValueError(f"{accepted}; got {text!r:.200}")
+    if Path(text).is_dir():
+        raise IsADirectoryError(f"{accepted}; {text!r:.200} is a folder")
+
+
+def appearance_for(place: Place, source: Callable[[], Shown | None]) -> Appearance:
+    """The place itself; ``source`` gives what there is to show, or None when there is nothing any more.
+
+    ``"auto"`` is a window where there can be one, else off. Nothing is started or opened before the first point.
+    """
+    display = place.display
+    if display == "auto":
+        display = "window" if windows_can_open(os.environ) else "off"
+    if display == "off":
+        return Off()
+    from sinks.plotting.feed import Feed
+
+    if display == "window":
+        return Feed("window", source, keep_open=place.keep_open)
+    path = os.path.abspath(os.fspath(place.image_path or ""))
+    return Feed("image", source, path=path, every_s=float(place.image_every_s))
+
+
+def windows_can_open(environment: Mapping[str, str], platform: str = sys.platform) -> bool:
+    """Whether somebody seems to sit before a screen; by the environment alone, so that asking costs nothing.
+
+    Not in CI, nor over SSH without a display, nor where ``MPLBACKEND`` names a backend without windows, as in a
+    notebook, nor without any toolkit for windows.
+    """
+    if environment.get("CI") or not _may_have_windows(environment.get("MPLBACKEND", "")):
+        return False
+    if platform == "darwin":
+        return not environment.get("SSH_CONNECTION")
+    if platform != "win32" and not (environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY")):
+        return False
+    return any(importlib.util.find_spec(toolkit) is not None for toolkit in _TOOLKITS)
+
+
+def _may_have_windows(backend: str) -> bool:
+    return not backend or backend.lower().startswith(_WITH_WINDOWS)

@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -18,13 +19,14 @@ from m.metrics.alerts import Alert
 from m.metrics.named import SETTING_FIELDS, NamedHistories
 from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
-from sinks.plotting.appearance import Appearance, Off, appearance_for
+from sinks.plotting.appearance import Appearance, Off, Place, appearance_for
 from sinks.plotting.automatic import AutomaticLayout
 from sinks.plotting.config import DEFAULT_TITLE, TrainingVisualizerConfig, validate
 from sinks.plotting.layouts import ConfiguredLayout, custom_config, loss_config
 from sinks.plotting.moe import MoeLayout, moe_config
 from sinks.plotting.plan import Layout
 from sinks.plotting.saving import checked_path, save
+from sinks.plotting.shown import Shown
 from sinks.plotting.summary import print_safely, summary_of, summary_table
 
 if TYPE_CHECKING:
@@ -43,9 +45,14 @@ class PlotSink:
     """Curves of every metric as one figure.
 
     ``config`` says what goes where; without one, or when it names neither plots nor metrics, the figure lays itself
-    out by the metrics it is given. It is copied: changes made to it afterwards have no effect. ``display`` says where
-    the figure appears while training goes on: ``"off"`` is nowhere, and so is ``"auto"``. ``summary`` prints a table
-    of the numbers at the end of each run. ``clock`` gives the seconds from which throughput is derived.
+    out by the metrics it is given. It is copied: changes made to it afterwards have no effect. ``summary`` prints a
+    table of the numbers at the end of each run. ``clock`` gives the seconds from which throughput is derived.
+
+    ``display`` says where the figure appears while training goes on, drawn by a process of its own from the first
+    point on: ``"window"``, which goes at `close` unless ``keep_open``; ``"image"``, the PNG or SVG file at
+    ``image_path``, replaced at most every ``image_every_s`` seconds and at `close`; ``"off"``, nowhere; and ``"auto"``,
+    a window where there is a screen, else nowhere. When the window is closed or cannot be had, that is a line in the
+    log, and the run goes on.
 
     Asked for by `figure`, `force_update` or `save_plot`, the figure shows every point up to that moment. All of these
     may be called from any thread, before the first snapshot and after `close`. Raises ``TypeError``/``ValueError`` for
@@ -57,6 +64,9 @@ class PlotSink:
         config: TrainingVisualizerConfig | None = None,
         *,
         display: str = "auto",
+        image_path: str | os.PathLike[str] | None = None,
+        image_every_s: float = 2.0,
+        keep_open: bool = False,
         summary: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -64,7 +74,7 @@ class PlotSink:
         validate(config)
         config = copy.deepcopy(config)
         layout = ConfiguredLayout(config) if config.plots or config.metrics else AutomaticLayout(config)
-        self._set_up(config, layout, display, summary, clock)
+        self._set_up(config, layout, Place(display, image_path, image_every_s, keep_open), summary, clock)
 
     @classmethod
     def moe(
@@ -73,6 +83,9 @@ class PlotSink:
         update_interval: int = 1,
         *,
         display: str = "auto",
+        image_path: str | os.PathLike[str] | None = None,
+        image_every_s: float = 2.0,
+        keep_open: bool = False,
         summary: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> PlotSink:
@@ -84,7 +97,8 @@ class PlotSink:
         config = moe_config(update_interval)
         validate(config)
         sink = cls.__new__(cls)
-        sink._set_up(config, MoeLayout(config, n_experts), display, summary, clock)
+        place = Place(display, image_path, image_every_s, keep_open)
+        sink._set_up(config, MoeLayout(config, n_experts), place, summary, clock)
         return sink
 
     @classmethod
@@ -124,13 +138,13 @@ class PlotSink:
         self,
         config: TrainingVisualizerConfig,
         layout: Layout,
-        display: str,
+        place: Place,
         summary: bool,
         clock: Callable[[], float],
     ) -> None:
         self._config = config
         self._layout = layout
-        self._appearance: Appearance = appearance_for(display)
+        self._appearance: Appearance = appearance_for(place, _source(weakref.ref(self)))
         self._prints_summary = summary
         self._clock = clock
         self._interval = int(config.update_interval)
@@ -239,10 +253,15 @@ class PlotSink:
     # -- parts --------------------------------------------------------------------------------------------------------
 
     def _next_interval(self, interval: int, step: int) -> None:
+        if self._interval_of_last is None:
+            self._appearance.first_point()
         # The first step of a run is due only when it is a multiple; a later one also when it went past a multiple.
         if self._interval_of_last is not None or step % self._interval == 0:
             self._appearance.redraw_due(step)
         self._interval_of_last = interval
+
+    def _shown(self) -> Shown:
+        return Shown(self._numbers, self._layout, self._title(), self._config.max_points, tuple(self._alerts))
 
     def _up_to_date(self) -> TrainingFigure:
         histories = self._numbers.histories()
@@ -278,7 +297,17 @@ def _ignore(snapshot: TrainingSnapshot) -> None:
     """What a closed sink does with a snapshot."""
 
 
+def _source(sink: weakref.ref[PlotSink]) -> Callable[[], Shown | None]:
+    """What ``sink`` has to show; a sink that nobody has any more is not kept by whoever shows it."""
+
+    def source() -> Shown | None:
+        there = sink()
+        return None if there is None else there._shown()
+
+    return source
+
+
 def _closed_sink(config: TrainingVisualizerConfig) -> PlotSink:
-    sink = PlotSink(config, summary=False)
+    sink = PlotSink(config, display="off", summary=False)
     sink.close()
     return sink

@@ -35,7 +35,7 @@ TO_CLOSE_S: Final = 2.0
 TO_FINISH_S: Final = 30.0
 """So long the last image may take in the background, once everything has been told."""
 
-_TO_GO_S: Final = 0.5  # for a window that is told to go
+_TO_GO_S: Final = 0.5  # from the end of the pipe to the end of the process
 _SHORTLY_S: Final = 0.01
 _PIPE_BYTES: Final = 1 << 20
 _MOST_COMPLAINTS: Final = 4096
@@ -61,6 +61,7 @@ class Feed:
         self._shows = shows
         self._source = source
         self._keep = keep_open and shows == "window"
+        self._lasts = self._keep or shows == "image"  # whether there is something to see when all is over
         self._hello = {"display": shows, **hello}
         self._due = 0
         self._pid = os.getpid()
@@ -105,6 +106,8 @@ class Feed:
     # -- on the thread of its own -------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        if self._closing and not self._lasts:
+            return
         try:
             process = self._start()
         except Exception as error:
@@ -168,24 +171,24 @@ class Feed:
         if process.poll() is not None:
             self._report_end(process)
             return
-        lasts = self._keep or self._shows == "image"
-        if not lasts:
-            deadline = min(deadline, time.monotonic() + _TO_GO_S)
-        complete = shown is None or not lasts or self._send(process, shown, deadline)
+        if not self._lasts:
+            process.kill()  # a window that goes has nothing to save, and may be busy drawing
+            return
+        complete = shown is None or self._send(process, shown, deadline)
         if complete:
             self._unsent = memoryview(bytes(self._unsent) + words(END, {"keep": self._keep}))
             complete = self._write(process, deadline)
         if process.poll() is not None:
             self._report_end(process)
             return
-        if lasts and not complete:
+        if not complete:
             process.kill()
             self._gone("did not take the newest points in time and was ended")
             return
         self._hang_up(process)
         if self._keep:
             process.wait()  # this is a daemon thread: whoever keeps the window open keeps nothing else waiting
-        elif not _ends(process, deadline) and lasts:
+        elif not _ends(process, deadline):
             self._last_image(process)
 
     def _last_image(self, process: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,350 @@
+from __future__ import annotations
+
+import gc
+import logging
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from m.metrics.alerts import Alert
+from m.metrics.run import Run
+from m.metrics.snapshot import TrainingSnapshot
+from sinks.plotting import feed as feeds
+from sinks.plotting.feed import TO_CLOSE_S, Feed
+from sinks.plotting.sink import PlotSink
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="stops processes by signals")
+
+PNG_END = bytes.fromhex("49454e44ae426082")
+
+
+@pytest.fixture(autouse=True)
+def in_a_hurry(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(feeds, "EVERY_S", 0.05)
+    monkeypatch.setattr(feeds, "SHARE_OF_A_CORE", 1.0)
+    caplog.set_level(logging.INFO)
+
+
+@pytest.fixture
+def showing() -> Iterator[Callable[..., PlotSink]]:
+    made: list[PlotSink] = []
+
+    def show(**options: Any) -> PlotSink:
+        options = {"image_every_s": 0.0, "display": "image", **options}
+        made.append(PlotSink.moe(summary=False, **options))
+        return made[-1]
+
+    yield show
+    for sink in made:
+        sink.close()
+
+
+def eventually(condition: Callable[[], object], within_s: float = 15.0) -> None:
+    until = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < until, "it did not come to pass"
+        time.sleep(0.01)
+
+
+def process_of(sink: PlotSink) -> subprocess.Popen[bytes]:
+    place = sink._appearance
+    assert isinstance(place, Feed)
+    eventually(lambda: place._process is not None)
+    assert place._process is not None
+    return place._process
+
+
+def ended(pid: int) -> bool:
+    """Whether there is no such process, or nothing of it but its exit status."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        try:
+            os.kill(pid, 0)
+        except OSError:
+            return True
+        return False
+
+
+def record(sink: PlotSink, *losses: float, start: int = 0, **more: Any) -> None:
+    for step, loss in enumerate(losses, start):
+        sink.record(TrainingSnapshot(step, loss, **more))
+
+
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [entry.getMessage() for entry in caplog.records if entry.name.startswith("sinks.plotting")]
+
+
+# -- the image
+
+
+def test_every_point_is_in_the_last_image(
+    tmp_path: Path, showing: Callable[..., PlotSink], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "new" / "run.svg"
+    sink = showing(image_path=path)
+    sink.start(Run("my MoE"))
+    record(sink, 3.0, math.nan, 2.0)
+    eventually(path.exists)
+    eventually(lambda: ">1 NaN<" in path.read_text("utf-8"))
+    assert ">my MoE</text>" in path.read_text("utf-8")
+    sink.alert(Alert(2, "loss_spike", ""))
+    record(sink, *[math.nan] * 6, 1.0, start=3, custom_metrics={"accuracy": 0.5})
+    before = time.monotonic()
+    sink.close()
+    assert time.monotonic() - before < TO_CLOSE_S + 0.5
+    eventually(lambda: ">7 NaN<" in path.read_text("utf-8"))
+    text = path.read_text("utf-8")
+    assert ">accuracy</text>" in text
+    assert "loss spike at step 2" in text
+    assert [entry for entry in path.parent.iterdir()] == [path]
+    assert not [message for message in messages(caplog) if "last plot image" not in message]
+
+
+def test_a_second_run_takes_over_the_image(tmp_path: Path, showing: Callable[..., PlotSink]) -> None:
+    path = tmp_path / "run.svg"
+    sink = showing(image_path=path)
+    sink.start(Run("first"))
+    record(sink, 3.0, custom_metrics={"first_error": 1.0})
+    eventually(lambda: path.exists() and "first_error" in path.read_text("utf-8"))
+    sink.start(Run("second"))
+    record(sink, 1.0)
+    eventually(lambda: ">second<" in path.read_text("utf-8"))
+    assert "first_error" not in path.read_text("utf-8")
+
+
+def test_ten_thousand_readers_see_no_broken_image(tmp_path: Path, showing: Callable[..., PlotSink]) -> None:
+    path = tmp_path / "run.png"
+    sink = showing(image_path=path)
+    record(sink, 1.0)
+    eventually(path.exists)
+    versions = set()
+    for reading in range(10_000):
+        image = path.read_bytes()
+        assert image[:8] == b"\x89PNG\r\n\x1a\n"
+        assert image[-8:] == PNG_END
+        versions.add(path.stat().st_ino)
+        if reading % 20 == 0:
+            record(sink, 1.0 / (reading + 1), start=reading)
+            time.sleep(0.005)  # leaves a core to the drawing
+    assert len(versions) >= 3
+
+
+def test_an_image_that_cannot_be_written_is_a_line_in_the_log(
+    tmp_path: Path, showing: Callable[..., PlotSink], caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    sink = showing(image_path=tmp_path / "file" / "run.png")
+    record(sink, 1.0)
+    eventually(lambda: messages(caplog))
+    record(sink, 1.0, start=1)
+    sink.close()
+    [message] = [message for message in messages(caplog) if "last plot image" not in message]
+    assert re.match(r"the plot image is not up to date: .*run\.png|.*Not a directory|.*File exists", message)
+    assert sink.get_metrics_summary()["train_loss"]["count"] == 2
+
+
+# -- what may happen to the other process
+
+
+def test_a_stopped_process_holds_up_nothing(
+    tmp_path: Path, showing: Callable[..., PlotSink], caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = showing(image_path=tmp_path / "run.png")
+    record(sink, 1.0)
+    process = process_of(sink)
+    place = sink._appearance
+    assert isinstance(place, Feed)
+    os.kill(process.pid, signal.SIGSTOP)
+    steps = 150_000  # more than the pipe takes
+    before = time.monotonic()
+    record(sink, *[1.0] * steps, start=1)
+    assert time.monotonic() - before < 5.0
+    eventually(lambda: place._unsent)
+    time.sleep(0.3)
+    assert 0 < len(place._unsent) < 300_000
+    before = time.monotonic()
+    sink.close()
+    assert time.monotonic() - before < TO_CLOSE_S + 0.5
+    eventually(lambda: messages(caplog))
+    assert "did not take the newest points in time" in messages(caplog)[0]
+    eventually(lambda: ended(process.pid))
+    assert sink.get_metrics_summary()["train_loss"]["count"] == steps + 1
+
+
+def test_a_process_that_was_stopped_for_a_while_catches_up(tmp_path: Path, showing: Callable[..., PlotSink]) -> None:
+    path = tmp_path / "run.svg"
+    sink = showing(image_path=path)
+    record(sink, 1.0)
+    process = process_of(sink)
+    os.kill(process.pid, signal.SIGSTOP)
+    record(sink, *[1.0] * 100_000, *[math.nan] * 123, start=1)
+    time.sleep(0.2)
+    os.kill(process.pid, signal.SIGCONT)
+    eventually(lambda: path.exists() and ">123 NaN<" in path.read_text("utf-8"))
+
+
+def test_a_killed_process_is_one_line_in_the_log(
+    tmp_path: Path, showing: Callable[..., PlotSink], caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = showing(image_path=tmp_path / "live.png")
+    record(sink, 1.0)
+    process = process_of(sink)
+    process.kill()
+    eventually(lambda: messages(caplog))
+    record(sink, *[0.5] * 1000, start=1)
+    time.sleep(0.2)
+    sink.save_plot(tmp_path / "saved.png")
+    sink.close()
+    assert messages(caplog) == [
+        "the process of the plot image ended by itself (signal 9); training goes on without it"
+    ]
+    assert (tmp_path / "saved.png").exists()
+
+
+@pytest.mark.parametrize("kind", ["missing", "unknown", "failing"])
+def test_a_process_that_cannot_start(
+    kind: str,
+    tmp_path: Path,
+    showing: Callable[..., PlotSink],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    failing = tmp_path / "python"
+    failing.write_text("#!/bin/sh\necho first >&2\necho no such thing >&2\nexit 7\n")
+    failing.chmod(0o755)
+    executable = {"missing": str(tmp_path / "nowhere"), "unknown": "", "failing": str(failing)}[kind]
+    monkeypatch.setattr(sys, "executable", executable)
+    sink = showing(image_path=tmp_path / "live.png")
+    record(sink, 1.0)
+    eventually(lambda: messages(caplog))
+    record(sink, 1.0, start=1)
+    sink.close()
+    [message] = messages(caplog)
+    expected = {
+        "missing": "could not be started: .*nowhere",
+        "unknown": "could not be started: .*sys.executable is empty",
+        "failing": r"ended by itself \(exit status 7: no such thing\)",
+    }
+    assert re.search(expected[kind], message)
+    assert message.endswith("; training goes on without it")
+
+
+def test_a_sink_that_nobody_has_any_more_takes_its_process_along(tmp_path: Path) -> None:
+    sink = PlotSink(summary=False, display="image", image_path=tmp_path / "run.png")
+    record(sink, 1.0)
+    process = process_of(sink)
+    del sink
+    gc.collect()
+    eventually(lambda: ended(process.pid))
+
+
+def test_twenty_cycles_leave_nothing_behind(tmp_path: Path) -> None:
+    def open_files() -> int:
+        return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+
+    gc.collect()
+    files, threads, processes = open_files(), threading.active_count(), []
+    for cycle in range(20):
+        # windows that go while they start: they need no screen
+        sink = PlotSink(summary=False, display="window")
+        record(sink, 1.0)
+        if cycle % 2:
+            processes.append(process_of(sink).pid)
+        sink.close()
+    eventually(lambda: threading.active_count() <= threads)
+    assert open_files() == files
+    assert all(ended(pid) for pid in processes)
+    assert len(feeds._feeds) == 0
+
+
+# -- the end of the training process
+
+TRAINING = """
+import os, sys, time
+from sinks.plotting.sink import PlotSink
+from m.metrics.snapshot import TrainingSnapshot
+sink = PlotSink(display="image", image_path=sys.argv[1], image_every_s=0.0, summary=False)
+sink.record(TrainingSnapshot(0, 1.0))
+sink.record(TrainingSnapshot(1, float("nan")))
+while sink._appearance._process is None:
+    time.sleep(0.01)
+"""
+
+
+def train(tmp_path: Path, code: str, *arguments: str) -> subprocess.Popen[str]:
+    """A script of the user's, without any ``if __name__ == "__main__"``, in a folder of its own."""
+    script = tmp_path / "train.py"
+    script.write_text(TRAINING + textwrap.dedent(code))
+    root = str(Path(__file__).resolve().parents[1])
+    command = [sys.executable, "-W", "error", "-X", "dev", str(script), str(tmp_path / "run.svg"), *arguments]
+    return subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": root, "PYTHONWARNINGS": "error"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def said(process: subprocess.Popen[str]) -> int:
+    assert process.stdout is not None
+    return int(process.stdout.readline())
+
+
+def test_a_script_without_a_guard_runs_clean(tmp_path: Path) -> None:
+    training = train(tmp_path, "print(sink._appearance._process.pid, flush=True); sink.close()")
+    out, err = training.communicate(timeout=20)
+    assert err in ("", "the last plot image is still being drawn; it will be there in a moment\n")
+    eventually(lambda: ended(int(out)))
+    assert ">1 NaN<" in (tmp_path / "run.svg").read_text("utf-8")
+
+
+@pytest.mark.parametrize("how", ["os._exit(0)", "os.kill(os.getpid(), 9)"])
+def test_a_training_that_dies_takes_the_process_along(tmp_path: Path, how: str) -> None:
+    training = train(tmp_path, f"print(sink._appearance._process.pid, flush=True); time.sleep(0.7); {how}")
+    pid = said(training)
+    training.communicate(timeout=20)
+    eventually(lambda: ended(pid))
+    assert ">1 NaN<" in (tmp_path / "run.svg").read_text("utf-8")  # with what it had been told
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_worker_that_outlives_the_training_does_not_keep_the_process(tmp_path: Path) -> None:
+    """A forked data loader inherits the pipe. As long as it held it open, the window would stay."""
+    code = """
+    worker = os.fork()
+    if worker == 0:
+        os.close(1), os.close(2)
+        sink.record(TrainingSnapshot(2, 1.0))
+        sink.close()  # inert: it must neither end the parent's process nor wait for it
+        time.sleep(20)
+        os._exit(0)
+    print(sink._appearance._process.pid, worker, sep="\\n", flush=True)
+    time.sleep(1.0)
+    assert sink._appearance._process.poll() is None
+    os._exit(0)
+    """
+    training = train(tmp_path, code)
+    pid, worker = said(training), said(training)
+    _, err = training.communicate(timeout=20)
+    try:
+        assert err == ""
+        assert training.returncode == 0
+        assert not ended(worker)
+        eventually(lambda: ended(pid))
+        assert not ended(worker)
+    finally:
+        os.kill(worker, signal.SIGKILL)

@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import json
+import math
+import random
+from array import array
+from typing import Any
+
+import pytest
+
+from m.metrics.history import History
+from m.metrics.named import NamedHistories
+from m.metrics.snapshot import TrainingSnapshot
+from sinks.plotting.automatic import AutomaticLayout
+from sinks.plotting.config import TrainingVisualizerConfig
+from sinks.plotting.mirror import Mirror
+from sinks.plotting.moe import MoeLayout, moe_config
+from sinks.plotting.news import MOST_POINTS, News
+from sinks.plotting.plan import Plan
+from sinks.plotting.protocol import (
+    LARGEST,
+    POINTS,
+    RUN,
+    SERIES,
+    SHOW,
+    Frames,
+    Show,
+    complaint,
+    frame,
+    points,
+    read_points,
+    read_show,
+    read_words,
+    show,
+    words,
+)
+from sinks.plotting.shown import Shown, drawn_names
+
+NASTY = ["_x", "$\\frac$", "a\nb", "\x1b[31m", "\U0001f680", "\ud800", "", "größe"]
+
+
+def one(data: bytes) -> tuple[bytes, bytes]:
+    [only] = Frames().add(data)
+    return only
+
+
+# -- frames
+
+
+def test_frames_survive_any_cutting_into_pieces() -> None:
+    sent = [(SERIES, b""), (POINTS, b"x"), (SHOW, bytes(range(256)) * 50), (RUN, b"{}")]
+    stream = b"".join(frame(kind, body) for kind, body in sent)
+    cut = random.Random(1)
+    for largest in (1, 3, 7, 1000, len(stream)):
+        frames, got, at = Frames(), [], 0
+        while at < len(stream):
+            size = cut.randint(1, largest)
+            got += frames.add(stream[at : at + size])
+            at += size
+        assert got == sent
+
+
+@pytest.mark.parametrize("head", [b"\0\0\0\0h", b"\xff\xff\xff\xffh"])
+def test_what_is_no_frame_is_refused(head: bytes) -> None:
+    with pytest.raises(ValueError, match="a frame must have 1 to"):
+        list(Frames().add(head))
+
+
+def test_a_frame_that_nobody_would_read_is_not_made() -> None:
+    with pytest.raises(ValueError, match="a frame holds at most"):
+        frame(SHOW, bytes(LARGEST))
+
+
+def test_points_arrive_bit_by_bit_as_they_were() -> None:
+    steps = array("d", [0.0, 1.0, 5.0, 2.0, 1e300])
+    values = array("d", [math.nan, -math.inf, 5e-324, -0.0, 1.7e308])
+    number, got_steps, got_values = read_points(one(points(7, steps, values))[1])
+    assert number == 7
+    assert got_steps.tobytes() == steps.tobytes()
+    assert got_values.tobytes() == values.tobytes()
+
+
+def test_points_are_little_endian_doubles() -> None:
+    assert points(1, array("d", [1.0]), array("d", [2.0])).hex() == (
+        "15000000" + "70" + "01000000" + "000000000000f03f" + "0000000000000040"
+    )
+
+
+def test_columns_of_different_length_are_refused() -> None:
+    for body in (b"", bytes(4 + 8), bytes(4 + 15)):
+        with pytest.raises(ValueError, match="two columns of doubles"):
+            read_points(body)
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_any_name_survives(name: str) -> None:
+    assert read_words(one(words(SERIES, {"id": 1, "name": name}))[1]) == {"id": 1, "name": name}
+
+
+@pytest.mark.parametrize("body", [b"[]", b"3", b"null"])
+def test_words_are_an_object(body: bytes) -> None:
+    with pytest.raises(ValueError, match="must hold a JSON object"):
+        read_words(body)
+
+
+def plans() -> list[Plan]:
+    experts = tuple(f"expert_{expert}" for expert in range(20))
+    names = ("train_loss", "val_loss", "accuracy", "position_error", "expert_entropy", "load_balance")
+    names += ("samples_per_sec", "tokens_per_sec")
+    return [
+        MoeLayout(moe_config(), 4).plan((*names, *experts[:4])),
+        MoeLayout(moe_config(), 20).plan((*names, *experts)),
+        AutomaticLayout(TrainingVisualizerConfig()).plan((*names, *NASTY, *(f"metric {i}" for i in range(12)))),
+    ]
+
+
+@pytest.mark.parametrize("plan", plans())
+def test_a_plan_arrives_equal(plan: Plan) -> None:
+    told = Show(plan, "\ud800 title", 500, ((3, "loss_spike"), (10**30, "x")))
+    body = one(show(told))[1]
+    json.loads(body)
+    assert read_show(body) == told
+
+
+def test_a_complaint_is_one_line() -> None:
+    assert complaint(ValueError("a\nb")) == "plot: ValueError: a b"
+
+
+# -- what is new
+
+
+class Run:
+    """Numbers of a run, and a mirror that is told of them."""
+
+    def __init__(self, **more: Any) -> None:
+        self.news, self.mirror, self.more = News(), Mirror(), more
+        self.begin()
+
+    def begin(self) -> None:
+        self.numbers = NamedHistories()
+
+    def record(self, step: int, loss: float, **metrics: float) -> None:
+        self.numbers.record(TrainingSnapshot(step, loss, custom_metrics=dict(metrics)))
+
+    def tell(self, most_frames: int | None = None) -> list[bytes]:
+        shown = Shown(self.numbers, AutomaticLayout(TrainingVisualizerConfig()), **self.more)
+        kinds = []
+        for count, data in enumerate(self.news.frames(shown), 1):
+            for kind, body in Frames().add(data):
+                kinds.append(kind)
+                self.mirror.take(kind, body)
+            if count == most_frames:
+                break
+        return kinds
+
+    def mirrored(self) -> dict[str, list[float]]:
+        seen = self.mirror.seen()
+        return {} if seen is None else {name: list(history.columns()[1]) for name, history in seen[2].items()}
+
+
+def test_only_what_is_new_is_told() -> None:
+    run = Run()
+    run.record(0, 3.0)
+    assert run.tell() == [RUN, SERIES, SHOW, POINTS]
+    assert run.tell() == []
+    run.record(1, 2.0)
+    run.record(2, 1.0)
+    assert run.tell() == [POINTS]
+    assert run.mirrored() == {"train_loss": [3.0, 2.0, 1.0]}
+
+
+def test_a_metric_that_comes_late_comes_whole() -> None:
+    run = Run()
+    run.record(0, 3.0)
+    run.tell()
+    run.record(1, 2.0, accuracy=0.5)
+    assert run.tell() == [SERIES, SHOW, POINTS, POINTS]
+    assert run.mirrored() == {"train_loss": [3.0, 2.0], "accuracy": [0.5]}
+
+
+def test_who_stops_in_the_middle_gets_the_rest_next_time() -> None:
+    """A full pipe is no reason to lose or repeat a point."""
+    run = Run(title="t")
+    expected = [float(index) for index in range(3 * MOST_POINTS + 5)]
+    for step, loss in enumerate(expected):
+        run.record(step, loss, other=-loss)
+    rounds = 0
+    while run.tell(most_frames=1):
+        rounds += 1
+    assert rounds == 1 + 2 + 1 + 2 * 4
+    assert run.mirrored() == {"train_loss": expected, "other": [-value for value in expected]}
+
+
+def test_another_run_begins_anew() -> None:
+    run = Run()
+    run.record(0, 3.0, accuracy=0.5)
+    run.tell()
+    run.begin()
+    run.record(0, 9.0)
+    assert run.tell() == [RUN, SERIES, SHOW, POINTS]
+    assert run.mirrored() == {"train_loss": [9.0]}
+
+
+def test_title_and_alerts_are_told_when_they_change() -> None:
+    run = Run()
+    run.record(0, 3.0)
+    run.tell()
+    run.more = {"title": "MoE", "alerts": ((0, "spike"),), "newest": 10}
+    assert run.tell() == [SHOW]
+    seen = run.mirror.seen()
+    assert seen is not None
+    assert (seen[1].title, seen[1].alerts, seen[1].newest) == ("MoE", ((0, "spike"),), 10)
+
+
+def test_a_history_that_is_replaced_is_told_anew() -> None:
+    """A rate is derived until it is given: from then on the given points alone are its course."""
+    run = Run()
+    run.record(0, 3.0)
+    run.tell()
+    run.numbers._fields["train_loss"] = other = History()
+    other.append(5, 5.0)
+    assert run.tell() == [SERIES, POINTS]
+    assert run.mirrored() == {"train_loss": [5.0]}
+
+
+def test_a_history_that_merged_what_was_not_told_is_told_anew() -> None:
+    class Merged(History):
+        """Ten points, of which the extremes are left."""
+
+        def __len__(self) -> int:
+            return 10
+
+        def columns(self, newest: int | None = None) -> tuple[array[float], array[float]]:
+            return array("d", [0.0, 9.0]), array("d", [-1.0, 1.0])
+
+    run = Run()
+    history = run.numbers._fields["train_loss"] = Merged()
+    assert run.tell() == [RUN, SERIES, SHOW, POINTS]
+    run.news._told["train_loss"].position = 4
+    assert run.tell() == [SERIES, POINTS]
+    assert run.mirrored() == {"train_loss": [-1.0, 1.0]}
+    assert run.tell() == []
+    assert len(history) == 10
+
+
+def test_the_names_that_a_plan_draws() -> None:
+    lines, heat_map, _ = plans()
+    assert [name for name in drawn_names(lines) if name.startswith("expert_")] == [
+        *("expert_0", "expert_1", "expert_2", "expert_3"),
+        "expert_entropy",
+    ]
+    assert {f"expert_{expert}" for expert in range(20)} < set(drawn_names(heat_map))

@@ -255,6 +255,7 @@ def test_twenty_cycles_leave_nothing_behind(tmp_path: Path) -> None:
         return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
 
     gc.collect()
+    eventually(lambda: not feeds._feeds)  # those of other tests
     files, threads, processes = open_files(), threading.active_count(), []
     for cycle in range(20):
         # windows that go while they start: they need no screen

@@ -106,8 +106,13 @@ class Feed:
     # -- on the thread of its own -------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        if self._closing and not self._lasts:
-            return
+        try:
+            if self._lasts or not self._closing:
+                self._show()
+        finally:
+            _feeds.discard(self)
+
+    def _show(self) -> None:
         try:
             process = self._start()
         except Exception as error:
@@ -212,7 +217,6 @@ class Feed:
             self._warn()
         if process.stderr is not None:
             process.stderr.close()
-        _feeds.discard(self)
 
     # -- the pipes ----------------------------------------------------------------------------------------------------
 

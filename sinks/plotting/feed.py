@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sinks.plotting.news import News
-from sinks.plotting.protocol import COMPLAINT, END, HELLO, words
+from sinks.plotting.protocol import COMPLAINT, END, HELLO, LAST_WORDS, words
 from sinks.plotting.shown import Shown
 
 logger = logging.getLogger(__name__)
@@ -263,7 +263,8 @@ class Feed:
     def _last_complaint(self) -> str:
         """The last line, that of our own code before those of toolkits; empty without any."""
         lines = [line.strip() for line in self._complaints.decode("utf-8", "replace").strip().splitlines()]
-        own = [line.removeprefix(COMPLAINT) for line in lines if line.startswith(COMPLAINT)]
+        begin = (COMPLAINT, LAST_WORDS)
+        own = [line.partition(": ")[2] for line in lines if line.startswith(begin)]
         return (own or lines or [""])[-1][:300]
 
     # -- the log ------------------------------------------------------------------------------------------------------

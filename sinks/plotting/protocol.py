@@ -32,6 +32,8 @@ END: Final = b"e"
 
 COMPLAINT: Final = "plot: "
 """How a line begins that the drawing process writes to stderr, about what went wrong, among those of toolkits."""
+LAST_WORDS: Final = "plot ends: "
+"""The same, when it cannot go on."""
 
 LARGEST: Final = 1 << 26
 """No frame is longer; whoever reads such a length reads something else."""
@@ -106,9 +108,9 @@ def read_points(body: bytes) -> tuple[int, array[float], array[float]]:
     return _ID.unpack_from(body)[0], steps, values
 
 
-def complaint(error: Exception) -> str:
+def complaint(error: Exception, begin: str = COMPLAINT) -> str:
     """One line about ``error`` for stderr."""
-    return f"{COMPLAINT}{type(error).__name__}: {error}".replace("\n", " ")
+    return f"{begin}{type(error).__name__}: {error}".replace("\n", " ")
 
 
 class Frames:

@@ -14,7 +14,7 @@ import warnings
 from typing import Any, Final
 
 from sinks.plotting.mirror import Mirror
-from sinks.plotting.protocol import END, HELLO, Frames, complaint, read_words
+from sinks.plotting.protocol import END, HELLO, LAST_WORDS, Frames, complaint, read_words
 
 LOOK_FOR_PARENT_S: Final = 2.0
 TO_FINISH_S: Final = {"window": 2.0, "image": 30.0}
@@ -39,7 +39,7 @@ class Stream:
         try:
             self._follow()
         except Exception as error:
-            print(complaint(error), file=sys.stderr, flush=True)
+            print(complaint(error, LAST_WORDS), file=sys.stderr, flush=True)
         self.mirror.ended.set()
         self.begun.set()
         if not self.mirror.kept:
@@ -89,5 +89,5 @@ def main() -> int:
 
         return keep_image(stream.mirror, hello["path"], hello["every_s"], hello["share"])
     except Exception as error:
-        print(complaint(error), file=sys.stderr, flush=True)
+        print(complaint(error, LAST_WORDS), file=sys.stderr, flush=True)
         return LOST

@@ -103,6 +103,7 @@ class _Window:
         self._first = True
         self._held_since: float | None = None
         self._stale = False
+        _open_without_focus(self._figure.canvas.manager)
         canvas = self._figure.canvas
         canvas.mpl_connect("key_press_event", self._key)
         canvas.mpl_connect("button_press_event", lambda event: self._hold(True))
@@ -209,6 +210,14 @@ class _Window:
         manager = self._figure.canvas.manager
         if manager is not None:
             manager.set_window_title(f"{title} (press f to follow)" if chosen else title)
+
+
+def _open_without_focus(manager: Any) -> None:
+    """Leave the keyboard to whoever has it when the window opens; only Qt can be told so."""
+    if plt.get_backend().lower().startswith("qt"):
+        from matplotlib.backends.qt_compat import QtCore
+
+        manager.window.setAttribute(QtCore.Qt.WidgetAttribute.WA_ShowWithoutActivating)
 
 
 def _limits(axes: Axes) -> _Limits:

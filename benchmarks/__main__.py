@@ -1,13 +1,13 @@
-"""``python -m benchmarks [emit|frame|import ...]``: run them all, or those that are named."""
+"""``python -m benchmarks [emit|frame|import|plots ...]``: run them all, or those that are named."""
 
 from __future__ import annotations
 
 import sys
 
-from benchmarks import emit, frame, imports
+from benchmarks import emit, frame, imports, plot_update
 from benchmarks.measure import machine
 
-SUITES = {"emit": emit.run, "frame": frame.run, "import": imports.run}
+SUITES = {"emit": emit.run, "frame": frame.run, "import": imports.run, "plots": plot_update.run}
 
 
 def main(names: list[str]) -> int:

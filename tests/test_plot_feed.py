@@ -108,7 +108,7 @@ def test_every_point_is_in_the_last_image(
     text = path.read_text("utf-8")
     assert ">accuracy</text>" in text
     assert "loss spike at step 2" in text
-    assert [entry for entry in path.parent.iterdir()] == [path]
+    assert list(path.parent.iterdir()) == [path]
     assert not [message for message in messages(caplog) if "last plot image" not in message]
 
 
@@ -207,9 +207,7 @@ def test_a_killed_process_is_one_line_in_the_log(
     time.sleep(0.2)
     sink.save_plot(tmp_path / "saved.png")
     sink.close()
-    assert messages(caplog) == [
-        "the process of the plot image ended by itself (signal 9); training goes on without it"
-    ]
+    assert messages(caplog) == ["the process of the plot image ended by itself (signal 9); training goes on without it"]
     assert (tmp_path / "saved.png").exists()
 
 

@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 
 EVERY_S: Final = 0.5
 """Between two looks at the histories."""
-SHARE_OF_A_CORE: Final = 0.05
-"""Of its core, drawing what is new takes the other process no more than this."""
+SHARE_OF_A_CORE: Final = 0.04
+"""Of a core, drawing what is new takes the other process no more than this; reading and the user come on top."""
 TO_CLOSE_S: Final = 2.0
 """So long `Feed.close` may take."""
 TO_FINISH_S: Final = 30.0
@@ -40,8 +40,7 @@ _SHORTLY_S: Final = 0.01
 _PIPE_BYTES: Final = 1 << 20
 _MOST_COMPLAINTS: Final = 4096
 _BOOTSTRAP: Final = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from sinks.plotting.viewer import main; sys.exit(main())"
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from sinks.plotting.viewer import main; sys.exit(main())"
 )
 _HERE: Final = str(Path(__file__).resolve().parents[2])
 

@@ -31,4 +31,3 @@ def drawn_names(plan: Plan) -> list[str]:
             if part.heat_map is not None:
                 names.update(dict.fromkeys(name for _, name in part.heat_map.experts))
     return list(names)
-

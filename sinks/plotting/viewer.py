@@ -19,6 +19,8 @@ from sinks.plotting.protocol import END, HELLO, LAST_WORDS, Frames, complaint, r
 LOOK_FOR_PARENT_S: Final = 2.0
 TO_FINISH_S: Final = {"window": 2.0, "image": 30.0}
 """So long after the end of the stream the last drawing may take. Then the process ends whatever it is doing."""
+NICE: Final = {"window": 5, "image": 15}
+"""The training goes first, and before an image that nobody may look at so does whoever waits for a window."""
 LOST: Final = 3
 """Exit status of a process that could not show what it was told."""
 
@@ -74,12 +76,12 @@ def main() -> int:
     """Show what comes on stdin until it ends; gives the exit status."""
     warnings.simplefilter("ignore")
     stream = Stream(0)
-    if hasattr(os, "nice"):
-        os.nice(5)  # the training goes first
     stream.begun.wait()
     if stream.hello is None:
         return 0
     hello = stream.hello
+    if hasattr(os, "nice"):
+        os.nice(NICE[hello["display"]])
     try:
         if hello["display"] == "window":
             from sinks.plotting.window import show_window

@@ -6,6 +6,7 @@ the user zoomed or panned keeps its limits until the key f, or home, is pressed.
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import time
@@ -215,9 +216,8 @@ class _Window:
 def _open_without_focus(manager: Any) -> None:
     """Leave the keyboard to whoever has it when the window opens; only Qt can be told so."""
     if plt.get_backend().lower().startswith("qt"):
-        from matplotlib.backends.qt_compat import QtCore
-
-        manager.window.setAttribute(QtCore.Qt.WidgetAttribute.WA_ShowWithoutActivating)
+        qt: Any = importlib.import_module("matplotlib.backends.qt_compat")  # whichever binding there is
+        manager.window.setAttribute(qt.QtCore.Qt.WidgetAttribute.WA_ShowWithoutActivating)
 
 
 def _limits(axes: Axes) -> _Limits:

@@ -127,7 +127,7 @@ class Feed:
     def _start(self) -> subprocess.Popen[bytes]:
         if not sys.executable:
             raise OSError("it is not known which Python this is (sys.executable is empty)")
-        path = json.dumps([*(entry or os.getcwd() for entry in sys.path), _HERE])
+        path = json.dumps([*(entry or os.getcwd() for entry in sys.path if isinstance(entry, str)), _HERE])
         self._hello.update(backend=_chosen_backend(), share=SHARE_OF_A_CORE)
         self._unsent = memoryview(words(HELLO, self._hello))
         process = subprocess.Popen(
@@ -151,7 +151,7 @@ class Feed:
         return process
 
     def _tell(self, process: subprocess.Popen[bytes]) -> None:
-        told = 0
+        told, reading = 0, True
         while True:
             closing = self._wake.wait(EVERY_S)
             shown = self._source()
@@ -166,8 +166,12 @@ class Feed:
             if due == told and not self._unsent:
                 continue
             told = due
-            if not self._send(process, shown, time.monotonic() + EVERY_S / 2):
+            before = self._unsent
+            if self._send(process, shown, time.monotonic() + (EVERY_S / 2 if reading else 0.0)):
+                reading = True
+            else:
                 told = -1  # the rest at the next look
+                reading = self._unsent is not before  # who takes nothing, as when stopped, is not waited for again
         self._finish(process, shown, time.monotonic() + TO_CLOSE_S - 0.2)
 
     def _finish(self, process: subprocess.Popen[bytes], shown: Shown | None, deadline: float) -> None:

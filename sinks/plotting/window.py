@@ -57,6 +57,8 @@ def show_window(mirror: Mirror, backend: str | None, share: float) -> int:
             return 0
     window = _Window(mirror, seen[1].plan, share)
     plt.show(block=True)
+    if not window.closed:  # Qt leaves its loop when the screen is gone
+        raise RuntimeError("the connection to the screen is gone")
     return window.status
 
 
@@ -93,6 +95,7 @@ class _Window:
         self._mirror = mirror
         self._share = share
         self.status = 0
+        self.closed = False
         self._size = self._asked = _fitting(plan.size)
         _follow_at_home(self)  # before there is a toolbar
         self._view = TrainingFigure(self._size, plt.figure(figsize=self._size, dpi=DPI, facecolor="white"))
@@ -106,6 +109,7 @@ class _Window:
         self._stale = False
         _open_without_focus(self._figure.canvas.manager)
         canvas = self._figure.canvas
+        canvas.mpl_connect("close_event", lambda event: self._close())
         canvas.mpl_connect("key_press_event", self._key)
         canvas.mpl_connect("button_press_event", lambda event: self._hold(True))
         canvas.mpl_connect("button_release_event", lambda event: self._hold(False))
@@ -119,6 +123,9 @@ class _Window:
     def _key(self, event: Any) -> None:
         if isinstance(event, KeyEvent) and event.key == "f":
             self.follow()
+
+    def _close(self) -> None:
+        self.closed = True
 
     def _hold(self, held: bool) -> None:
         self._held_since = time.monotonic() if held else None
@@ -162,6 +169,7 @@ class _Window:
         took_s = 0.0 if self._first else time.thread_time() - before
         self._next_s = time.monotonic() + took_s / self._share
         self._first = False
+        self.status = 0
 
     def _show(self) -> None:
         seen = self._mirror.seen()

@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from benchmarks.measure import Figure, interleaved, table
 from benchmarks.workload import moe_snapshot, snapshot
 from m.metrics.snapshot import TrainingSnapshot
+from sinks.plotting.drawing_process import DrawingProcess
 from sinks.plotting.feed import Feed
 from sinks.plotting.sink import PlotSink
 
@@ -71,7 +71,7 @@ def _shown(state: str | None) -> Iterator[PlotSink]:
             sink.close()
 
 
-def _process(sink: PlotSink) -> subprocess.Popen[bytes]:
+def _process(sink: PlotSink) -> DrawingProcess:
     place = sink._appearance
     assert isinstance(place, Feed)
     assert place._process is not None

@@ -23,7 +23,7 @@ import pytest
 from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.plotting import feed as feeds
-from sinks.plotting.feed import TO_CLOSE_S, Feed
+from sinks.plotting.feed import TO_CLOSE_S
 from sinks.plotting.sink import PlotSink
 
 missing = [program for program in ("Xvfb", "xdotool") if shutil.which(program) is None]
@@ -104,13 +104,6 @@ def showing(name: str, display: str = "auto", **options: bool) -> PlotSink:
     for step in range(20):
         sink.record(TrainingSnapshot(step, 1.0 / (step + 1)))
     return sink
-
-
-def process_of(sink: PlotSink) -> subprocess.Popen[bytes]:
-    place = sink._appearance
-    assert isinstance(place, Feed)
-    assert place._process is not None
-    return place._process
 
 
 def messages(caplog: pytest.LogCaptureFixture) -> list[str]:

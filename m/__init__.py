@@ -6,8 +6,9 @@ sinks live in the package ``sinks``. Importing ``m`` loads none of rich, matplot
 
 from m.hub.abilities import Recorder, Sink
 from m.hub.background import Background
-from m.hub.hub import HubStats, MetricsHub
-from m.hub.subscription import SinkStats, Subscription
+from m.hub.hub import MetricsHub
+from m.hub.stats import HubStats, SinkStats
+from m.hub.subscription import Subscription
 from m.metrics.alerts import Alert
 from m.metrics.performance import SystemMetrics, ThroughputMetrics
 from m.metrics.run import Run

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from m.metrics.run import Run, check_total_steps
+from m.metrics.run import Run, check_total_steps, run_begun_by
 
 
 def test_by_default_a_run_has_no_length_and_begins_at_nothing() -> None:
@@ -48,3 +48,9 @@ def test_what_is_no_whole_number_is_no_length(given: Any) -> None:
 def test_a_negative_length_is_refused_under_its_own_name() -> None:
     with pytest.raises(ValueError, match="initial_step must be 0 or more"):
         check_total_steps(-1, "initial_step")
+
+
+@pytest.mark.parametrize(("step", "initial"), [(0, 0), (1, 0), (-3, 0), (2, 2), (5000, 5000)])
+def test_a_run_that_nobody_started_begins_where_its_first_snapshot_says(step: int, initial: int) -> None:
+    run = run_begun_by(step)
+    assert (run.total_steps, run.initial_step) == (None, initial)

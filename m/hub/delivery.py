@@ -18,7 +18,7 @@ from m.hub.signals import HubSignal
 from m.hub.subscription import Subscription
 from m.hub.turns import MAX_NESTING, Turns
 from m.metrics.alerts import Alert
-from m.metrics.run import Run
+from m.metrics.run import Run, run_begun_by
 from m.metrics.snapshot import FIELDS, PendingSnapshot, TrainingSnapshot
 
 
@@ -183,7 +183,7 @@ class Delivery:
                 return None
         self._pass_on_late()
         if self._run is None:
-            self._take_turn(self._begin_unless_begun, Run(initial_step=max(snapshot.step, 0)), True)
+            self._take_turn(self._begin_unless_begun, run_begun_by(snapshot.step), True)
         if isinstance(snapshot, PendingSnapshot):
             self._emitted += 1
             self._newest_step = snapshot.step

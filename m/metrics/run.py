@@ -42,3 +42,11 @@ def check_total_steps(total_steps: object, name: str = "total_steps") -> int | N
     if total < 0:
         raise ValueError(f"{name} must be 0 or more, or None for an unknown length; got {total}")
     return int(total)
+
+
+def run_begun_by(step: int) -> Run:
+    """The run of unknown length that a snapshot at ``step`` begins when nobody started one.
+
+    A session that begins at 0 or 1 begins a run; any other first step says that it goes on from there.
+    """
+    return Run(initial_step=step if step > 1 else 0)

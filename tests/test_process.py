@@ -156,11 +156,12 @@ def test_stuck_sinks_hold_the_exit_for_one_budget_only() -> None:
     assert err.count("sink Stuck: missed 1 of 1 snapshots") == 4
 
 
-def test_an_interrupt_at_exit_ends_the_waiting() -> None:
+def test_one_interrupt_at_exit_ends_the_waiting_for_every_hub() -> None:
     process = start("""
-        hub = MetricsHub([Telling()], close_timeout=1000.0)
-        hub.subscribe(Stuck(), background=True)
-        hub.emit(snapshot())
+        hubs = [MetricsHub([Telling()], close_timeout=1000.0) for _ in range(3)]
+        for hub in hubs:
+            hub.subscribe(Stuck(), background=True)
+            hub.emit(snapshot())
         """)
     told(process, "sink close")
     process.send_signal(signal.SIGINT)

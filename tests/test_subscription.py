@@ -291,6 +291,17 @@ def test_a_flush_that_works_does_not_hide_that_no_snapshot_does(hubs: Make, cloc
     assert sink.calls == FAILURES_BEFORE_REST
 
 
+def test_a_flush_that_fails_does_not_prolong_the_rest(hubs: Make, clock: list[float]) -> None:
+    hub = hubs([Raising(ConnectionError("no network"))])
+    for step in range(FAILURES_BEFORE_REST):
+        hub.emit(snapshot(step))
+    until = hub.subscriptions[0].aside_until
+    for _ in range(50):
+        hub.flush()
+    assert until is not None
+    assert hub.subscriptions[0].aside_until == until
+
+
 def test_rests_grow_to_five_minutes_and_no_further(hubs: Make, clock: list[float]) -> None:
     sink = Flaky()
     hub = hubs([sink])

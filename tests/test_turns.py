@@ -96,6 +96,27 @@ def test_interrupts_at_any_moment_leave_the_hub_in_order() -> None:
     hub.close()
 
 
+def test_what_an_interrupt_left_behind_comes_before_the_next_snapshot(hubs: Make) -> None:
+    """The interrupt ends the turn at once, with two snapshots waiting; the next emit must not overtake them."""
+    seen: list[int] = []
+    hub = hubs()
+
+    def sink(s: TrainingSnapshot) -> None:
+        seen.append(s.step)
+        if s.step == 0:
+            for step in (1, 2, 3):
+                hub.emit(snapshot(step))
+        if s.step == 1:
+            raise KeyboardInterrupt
+
+    hub.subscribe(sink)
+    with pytest.raises(KeyboardInterrupt):
+        hub.emit(snapshot(0))
+    assert accounts(hub)[0].waiting == 2
+    hub.emit(snapshot(4))
+    assert seen == [0, 1, 2, 3, 4]
+
+
 def test_what_a_users_signal_handler_raises_inside_a_sink_is_not_the_sinks_failure(hubs: Make) -> None:
     """``sys.exit`` in a SIGTERM handler, or a step time-out by SIGALRM, may strike while a sink is running.
 
@@ -340,6 +361,16 @@ def test_what_waits_for_a_stuck_sink_is_bounded_and_so_is_the_waiting(
     assert (stats.emitted, stats.delivered, stats.dropped) == (1002, 11, 991)
     hub.emit(snapshot(2000))
     assert sink.seen[-1] == 2000
+
+    sink.entered.clear()
+    sink.go_on.clear()
+    thread = in_thread(lambda: hub.emit(snapshot(3000)))
+    assert sink.entered.wait(PATIENCE_S)
+    for step in range(3001, 3012):
+        hub.emit(snapshot(step))
+    assert len(waits) > n_waits, "it came back, so it is worth waiting for again"
+    sink.go_on.set()
+    thread.join(PATIENCE_S)
 
 
 def test_a_full_backlog_empties_and_nobody_is_dropped_when_the_sink_comes_back(

@@ -159,9 +159,7 @@ class Worker:
         with self._lock:
             if self._thread is not None:
                 return
-            self._thread = thread = threading.Thread(
-                target=self._run, name=f"metrics-hub {self._name}", daemon=True
-            )
+            self._thread = thread = threading.Thread(target=self._run, name=f"metrics-hub {self._name}", daemon=True)
         try:
             thread.start()
         except RuntimeError:  # no thread to be had, or the interpreter is shutting down and starts none: do it here

@@ -121,9 +121,7 @@ class MetricsHub(Delivery):
         """The run that is going on or was closed last; None before the first."""
         return self._run
 
-    def start(
-        self, total_steps: int | None = None, description: str = "Training", initial_step: int = 0
-    ) -> Run | None:
+    def start(self, total_steps: int | None = None, description: str = "Training", initial_step: int = 0) -> Run | None:
         """Announce a run to every sink; gives the `Run`.
 
         ``total_steps`` None means unknown. ``initial_step`` is the step to start at, above 0 after resuming from a
@@ -305,7 +303,6 @@ class MetricsHub(Delivery):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_inert_hub, ())  # in another process there is nothing to report to
-
 
 
 def _inert_hub() -> MetricsHub:

@@ -12,19 +12,37 @@ import threading
 import time
 import weakref
 from collections import deque
+from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from m.hub.delivery import Delivery
-    from m.hub.hub import MetricsHub
 
-_open: weakref.WeakSet[Delivery] = weakref.WeakSet()
-_dropped: deque[MetricsHub] = deque()  # let go of by their owner without being closed
+class Subscribed(Protocol):
+    """A sink's place at a hub."""
+
+    sink: Any
+
+
+class Hub(Protocol):
+    """What the hooks need of a hub."""
+
+    close_timeout: float
+
+    @property
+    def subscriptions(self) -> Sequence[Subscribed]: ...
+    def unsubscribe(self, sink: Any, /) -> None: ...
+    def close(self) -> None: ...
+    def close_by(self, deadline: float | None, /) -> None: ...
+    def go_inert(self) -> None: ...
+    def run_when_delivered(self, action: Callable[[], object], /) -> None: ...
+
+
+_open: weakref.WeakSet[Hub] = weakref.WeakSet()
+_dropped: deque[Hub] = deque()  # let go of by their owner without being closed
 _hooked = False
 
 
-def register(hub: MetricsHub) -> None:
+def register(hub: Hub) -> None:
     """Close ``hub`` at exit unless somebody closes it before. Hubs whose owner let go of them are closed now."""
     global _hooked
     if not _hooked:
@@ -37,17 +55,17 @@ def register(hub: MetricsHub) -> None:
         _close_dropped(_dropped.popleft())
 
 
-def forget(hub: Delivery) -> None:
+def forget(hub: Any) -> None:
     """``hub`` is closed."""
     _open.discard(hub)
 
 
-def keep_to_close(hub: MetricsHub, keep: Any = _dropped.append) -> None:
+def keep_to_close(hub: Hub, keep: Any = _dropped.append) -> None:
     """``hub`` is being collected and was never closed. Not now: a collection may happen in the middle of anything."""
     keep(hub)
 
 
-def close_on(hub: MetricsHub, signal_number: int) -> None:
+def close_on(hub: Hub, signal_number: int) -> None:
     """Install a handler for ``signal_number`` that closes ``hub`` and then does what was to be done before."""
     before = signal.getsignal(signal_number)
     weak = weakref.ref(hub)
@@ -109,7 +127,7 @@ def _pass_on(handler: Any, number: int, frame: FrameType | None) -> None:
         os.kill(os.getpid(), number)
 
 
-def _close_dropped(hub: MetricsHub) -> None:
+def _close_dropped(hub: Hub) -> None:
     in_use = [subscription.sink for other in list(_open) for subscription in other.subscriptions]
     for subscription in hub.subscriptions:
         if any(subscription.sink is sink for sink in in_use):
@@ -117,7 +135,7 @@ def _close_dropped(hub: MetricsHub) -> None:
     _close(hub, None)
 
 
-def _close(hub: Delivery, deadline: float | None) -> BaseException | None:
+def _close(hub: Hub, deadline: float | None) -> BaseException | None:
     try:
         hub.close_by(deadline)
     except BaseException as error:  # a strict hub, or Ctrl-C: the other hubs are closed all the same

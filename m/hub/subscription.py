@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from threading import get_ident
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from m.hub.abilities import OPTIONAL_ABILITIES, Sink, ability, record_of
 from m.hub.background import Background, Worker
@@ -17,9 +17,6 @@ from m.hub.reporting import one_line, tell, trace_of
 from m.hub.stats import SinkStats
 from m.hub.turns import Turns
 from m.metrics.snapshot import TrainingSnapshot
-
-if TYPE_CHECKING:
-    from m.hub.hub import MetricsHub
 
 FAILURES_BEFORE_REST: Final = 10
 """So many failures in a row, and a sink is left alone for a while."""
@@ -30,12 +27,22 @@ SLOW_IN_ALL_S: Final = 0.5
 """An inline sink that takes longer than this per snapshot, and in all, is named when the hub closes."""
 
 
+class Owner(Protocol):
+    """What a subscription needs of the hub that it belongs to."""
+
+    strict: bool
+
+    def unsubscribe(self, sink: Sink, /) -> None: ...
+
+    def on_their_way(self) -> int:
+        """Snapshots that were emitted and have not been handed to anybody yet."""
+        ...
+
+
 class Subscription:
     """A sink at a hub. ``cancel()`` takes it away; as a context manager it is taken away at the end of the block."""
 
-    def __init__(
-        self, hub: MetricsHub, turns: Turns, sink: Sink, name: str, background: Background | None
-    ) -> None:
+    def __init__(self, hub: Owner, turns: Turns, sink: Sink, name: str, background: Background | None) -> None:
         self._hub = hub
         self._turns = turns
         self.sink = sink

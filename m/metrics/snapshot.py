@@ -85,9 +85,7 @@ class TrainingSnapshot:
         _set_expert_utilization(self, {} if expert_utilization is None else _experts(self, expert_utilization))
         _set_batch_size(
             self,
-            batch_size
-            if batch_size is None or type(batch_size) is int
-            else _number(self, "batch_size", batch_size),
+            batch_size if batch_size is None or type(batch_size) is int else _number(self, "batch_size", batch_size),
         )
         _set_sequence_length(
             self,
@@ -129,8 +127,7 @@ class PendingSnapshot(TrainingSnapshot):
                 values[name] = values[name].resolve()
         for name in ("expert_utilization", "custom_metrics"):
             values[name] = {
-                key: value.resolve() if type(value) is DeferredNumber else value
-                for key, value in values[name].items()
+                key: value.resolve() if type(value) is DeferredNumber else value for key, value in values[name].items()
             }
         return TrainingSnapshot(**values)
 

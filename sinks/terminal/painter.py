@@ -13,8 +13,8 @@ from rich.color import ColorSystem
 from rich.console import Console
 from rich.style import Style
 
-from sinks.terminal.groups import row_width
 from sinks.terminal.look import Row
+from sinks.terminal.rows import row_width
 
 HIDE_CURSOR: Final = "\x1b[?25l"
 SHOW_CURSOR: Final = "\x1b[?25h"

@@ -253,6 +253,31 @@ def test_a_copy_of_a_long_history_goes_its_own_way(duplicate) -> None:  # type: 
     assert (len(history), len(history.kept().steps), history.summary().max) == (50_000, before, 99.0)
 
 
+def test_a_reader_in_the_middle_of_a_fold_waits_for_its_end() -> None:
+    history = History()
+    seen: list[tuple[float, ...]] = []
+
+    def read() -> None:
+        kept = history.kept()
+        seen.append((len(history), kept.start, kept.steps[0], kept.values[0]))
+
+    reader = threading.Thread(target=read)
+
+    class SlowColumn(array):  # type: ignore[type-arg]
+        def __delitem__(self, which) -> None:  # type: ignore[no-untyped-def]
+            super().__delitem__(which)
+            reader.start()
+            reader.join(timeout=0.05)
+
+    history._steps = SlowColumn("d")
+    length = RAW_POINTS + FOLD_POINTS
+    history._steps.extend(range(length))
+    history._values.extend(range(length))
+    history.fold()
+    reader.join()
+    assert seen == [(length, FOLD_POINTS, FOLD_POINTS, FOLD_POINTS)]
+
+
 def test_a_reader_beside_the_loop_sees_all_points_once_and_in_order() -> None:
     """Points move from the columns into buckets while others read: none may be seen twice, missing, or half moved."""
     history = History()

@@ -30,6 +30,8 @@ LEVELS: Final = 7
 LEVEL_BUCKETS: Final = 256
 """A level that has more than twice as many buckets hands on all but about so many of them, merged in pairs."""
 
+# A fold moves points within microseconds, unless its thread has to wait for a core.
+_PAUSE_S: Final = 0.0005
 _TRIES: Final = 2000
 
 
@@ -177,7 +179,7 @@ class History:
             length = self._folded.running.count + len(self._steps)
             if version == self._version and not version & 1:
                 break
-            time.sleep(0.0)
+            time.sleep(_PAUSE_S)
         return length
 
     def kept(self, newest: int | None = None) -> Kept:
@@ -191,7 +193,7 @@ class History:
             kept = Kept(self._steps[first:end], self._values[first:end], folded, folded.running.count + first)
             if version == self._version and not version & 1:
                 break
-            time.sleep(0.0)  # a fold is moving points, which takes microseconds
+            time.sleep(_PAUSE_S)
         return kept
 
     def columns(self, newest: int | None = None) -> tuple[array[float], array[float]]:

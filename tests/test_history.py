@@ -158,6 +158,7 @@ def test_memory_does_not_grow_with_the_run() -> None:
         history._steps.extend(range(start, start + len(fresh)))
         history.fold()
         most = max(most, max(level.shape[1] for level in history.kept().folded.levels))
+        assert table_of(history)[buckets.COUNT].max() <= len(history) / LEVEL_BUCKETS  # and no coarser than it must be
     assert len(history) > 3_000_000
     assert history.kept().folded.coarsest > FIRST_BUCKET << (LEVELS - 1)
     assert len(history.kept().folded.levels) == LEVELS

@@ -86,6 +86,8 @@ class Folded:
                 levels.append(fresh)
             else:
                 levels[level] = np.concatenate((levels[level], fresh), axis=1)
+            if level == LEVELS - 1:
+                levels[level] = buckets.merged(levels[level], coarsest)
             table = levels[level]
             if table.shape[1] <= 2 * LEVEL_BUCKETS:
                 break

@@ -318,3 +318,22 @@ def test_a_reader_beside_the_loop_sees_all_points_once_and_in_order() -> None:
         sys.setswitchinterval(interval)
     assert faults == []
     assert reads[0] > 10
+
+
+def test_many_points_at_once_are_the_same_as_one_by_one() -> None:
+    steps = array("d", range(60_000))
+    values = array("d", (math.sin(step) for step in steps))
+    one_by_one, at_once = History(), History()
+    for step, value in zip(steps, values, strict=True):
+        one_by_one.append(step, value)
+        if step % 2048 == 2047:
+            one_by_one.fold()
+    for start in (0, 50_000):
+        at_once.extend(steps[start : start + 50_000], values[start : start + 50_000])
+    at_once.fold()
+    one_by_one.fold()
+    assert one_by_one.summary() == at_once.summary()
+    assert one_by_one.columns() == at_once.columns()
+    np.testing.assert_array_equal(table_of(one_by_one), table_of(at_once))
+    with pytest.raises(ValueError, match="not 3 and 2"):
+        at_once.extend(steps[:3], values[:2])

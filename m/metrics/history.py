@@ -154,6 +154,21 @@ class History:
         add_value(value)
         add_step(step)
 
+    def extend(self, steps: array[float], values: array[float]) -> None:
+        """Record many points at once, as of a run that is read back, and fold; from the thread that appends.
+
+        Raises ``ValueError`` when there are more of one than of the other.
+        """
+        if len(steps) != len(values):
+            raise ValueError(f"as many steps as values are needed, not {len(steps)} and {len(values)}")
+        done = 0
+        while done < len(steps):
+            end = done + max(RAW_POINTS + FOLD_POINTS - len(self._steps), 1)
+            self._values.extend(values[done:end])
+            self._steps.extend(steps[done:end])
+            self.fold()
+            done = end
+
     def fold(self) -> None:
         """Move older points into buckets when there are many more than `RAW_POINTS`; else nothing. Takes about half a
         millisecond for `FOLD_POINTS`; the first time of a process also what it takes to load NumPy."""

@@ -176,6 +176,7 @@ class History:
         if count <= 0:
             return
         folded = self._folded.with_points(self._steps[:count], self._values[:count])
+        # CPython handles signals at calls and jumps only: no Ctrl-C comes between these lines
         self._version += 1
         try:
             self._folded = folded
@@ -220,12 +221,9 @@ class History:
         return kept.steps, kept.values
 
     def summary(self) -> Summary:
-        """Exact figures over every point so far; each point is looked at once over all calls but one a fold.
-
-        For one thread at a time.
-        """
+        """Exact figures over every point so far; what an earlier call has looked at is not looked at again."""
+        seen = self._seen  # before the copy: of two threads that ask, neither may start beyond its own copy
         kept = self.kept()
-        seen = self._seen
         if seen.count < kept.start:
             seen = kept.folded.running
         seen = self._seen = seen.with_values(kept.values[seen.count - kept.start :])

@@ -1,13 +1,19 @@
-"""``python -m benchmarks [emit|frame|import ...]``: run them all, or those that are named."""
+"""``python -m benchmarks [emit|frame|history|import|redraw ...]``: run them all, or those that are named."""
 
 from __future__ import annotations
 
 import sys
 
-from benchmarks import emit, frame, imports
+from benchmarks import emit, frame, history, imports, redraw
 from benchmarks.measure import machine
 
-SUITES = {"emit": emit.run, "frame": frame.run, "import": imports.run}
+SUITES = {
+    "emit": emit.run,
+    "frame": frame.run,
+    "history": history.run,
+    "import": imports.run,
+    "redraw": redraw.run,
+}
 
 
 def main(names: list[str]) -> int:

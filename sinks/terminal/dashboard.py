@@ -253,11 +253,11 @@ class Dashboard:
         """What remains on the screen when the run is over: how long it took, and each loss in one row."""
         state = self.state
         steps = 0 if state.latest is None else max(state.completed() - state.run.initial_step, 0)
-        parts = [f"{steps} steps in {numbers.duration(self.elapsed_s)}"]
+        parts = [f"{steps} step{'' if steps == 1 else 's'} in {numbers.duration(self.elapsed_s)}"]
         if self.elapsed_s > 0 and steps:
             parts.append(f"{numbers.count(steps / self.elapsed_s)} steps/s")
         if state.alerts:
-            parts.append(f"{len(state.alerts)} alerts")
+            parts.append(f"{len(state.alerts)} alert{'s' if len(state.alerts) > 1 else ''}")
         title = rule("summary", [f" {self.glyphs.dot} ".join(parts)], width, self.glyphs)
         rows: list[Row] = [title]
         digits = 0 if state.latest is None else len(str(state.latest.step))

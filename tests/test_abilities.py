@@ -109,3 +109,4 @@ def test_sinks_that_compare_strangely_are_told_apart_by_identity() -> None:
         __hash__ = None  # type: ignore[assignment]
 
     assert not is_same(Equal(), Equal())
+    assert not is_same(Equal().record, Equal().record)

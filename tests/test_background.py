@@ -365,6 +365,24 @@ def test_a_sink_may_flush_close_and_take_itself_away_from_its_thread() -> None:
     assert [each.delivered for each in stats] == [2, 2]
 
 
+def test_a_sink_that_closes_the_hub_while_it_is_closed_waits_for_nobody() -> None:
+    """The closing thread waits for the sink's thread, which must not wait for the closing to be over."""
+
+    class Closing(Recording):
+        def close(self) -> None:
+            super().close()
+            hub.close()
+
+    sink = Closing()
+    hub = MetricsHub(close_timeout=PATIENCE_S)
+    hub.subscribe(sink, background=True)
+    hub.emit(snapshot())
+    begun = time.monotonic()
+    hub.close()
+    assert time.monotonic() - begun < PATIENCE_S / 2
+    assert sink.log[-1] == ("close", None)
+
+
 def test_cancelling_from_its_own_thread_leaves_nothing_undone(hubs: Make) -> None:
     flushed = threading.Event()
 

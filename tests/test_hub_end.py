@@ -123,8 +123,8 @@ def test_close_waits_for_a_snapshot_that_another_thread_is_delivering() -> None:
 
 def test_close_leaves_a_stuck_inline_sink_alone_and_closes_the_others() -> None:
     """One sink that hangs in another thread must not keep the journal and the terminal from being closed."""
-    journal, stuck = Recording(), Holding()
-    hub = MetricsHub([journal, stuck], close_timeout=0.05)
+    journal, stuck, last = Recording(), Holding(), Recording()
+    hub = MetricsHub([journal, stuck, last], close_timeout=0.05)
     thread = in_thread(lambda: hub.emit(snapshot(0)))
     assert stuck.entered.wait(PATIENCE_S)
     hub.emit(snapshot(1))
@@ -133,8 +133,9 @@ def test_close_leaves_a_stuck_inline_sink_alone_and_closes_the_others() -> None:
     assert not stuck.closed
     stuck.go_on.set()
     thread.join(PATIENCE_S)
-    assert journal.log[-1] == ("close", None), "nothing is delivered after the close"
-    first, second = accounts(hub)
+    assert journal.log[-1] == last.log[-1] == ("close", None), "nothing is delivered after the close"
+    first, second, third = accounts(hub)
+    assert (third.emitted, third.delivered, third.dropped) == (2, 0, 2)
     assert (first.emitted, first.delivered, first.dropped) == (2, 1, 1)
     assert (second.emitted, second.delivered, second.dropped) == (2, 1, 1)
 

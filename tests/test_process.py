@@ -141,6 +141,26 @@ def test_a_sink_whose_thread_never_began_is_closed_at_exit() -> None:
     assert (err, status) == ("", 0)
 
 
+def test_a_sink_that_closes_the_hub_from_its_thread_is_waited_for_at_exit() -> None:
+    """The hub is closed then, as far as its owner can see, but the sink's own flush and close are still to come."""
+    out, err, status = run("""
+        class Closing(Telling):
+            def record(self, snapshot):
+                super().record(snapshot)
+                hub.close()
+                closed.set()
+                time.sleep(0.1)
+
+        closed = threading.Event()
+        hub = MetricsHub()
+        hub.subscribe(Closing(), background=True)
+        hub.emit(snapshot(1))
+        closed.wait(10)
+        """)
+    assert out == ["sink record 1", "sink flush", "sink close"]
+    assert (err, status) == ("", 0)
+
+
 def test_stuck_sinks_hold_the_exit_for_one_budget_only() -> None:
     """Unbounded joins at exit have held cluster nodes for hours; here four hubs share half a second."""
     process = start("""

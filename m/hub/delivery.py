@@ -101,7 +101,7 @@ class Delivery:
 
     def _attach(self, subscription: Subscription) -> None:
         try:
-            if self._run is not None and not self._closed:
+            if self._run is not None and not self._closed and not subscription.gone:
                 subscription.do("start", self._run)
         finally:
             subscription.attach()

@@ -61,7 +61,8 @@ class Subscription:
         """None: it gets snapshots. A time: it rests after failures. Infinite: not yet attached, or taken away."""
         self.last_error: str | None = None
         self.last_step: int | None = None
-        self._gone = False
+        self.gone = False
+        """Taken away, or its hub is closed."""
         self._closed = False
         self._reported = False
         self._rest_s = FIRST_REST_S
@@ -111,12 +112,12 @@ class Subscription:
 
     def attach(self) -> None:
         """Snapshots from now on are for it."""
-        if not self._gone:
+        if not self.gone:
             self.aside_until = None
 
     def detach(self, closed: bool = False) -> None:
         """It gets no snapshot from now on. With ``closed`` those that are on their way to it count as missed."""
-        self._gone = True
+        self.gone = True
         self._closed = closed
         self.aside_until = math.inf
 

@@ -8,6 +8,9 @@ from typing import Any
 
 from m import Alert, MetricsHub, Run, SinkStats, TrainingSnapshot
 
+Make = Callable[..., MetricsHub]
+"""What the fixture ``hubs`` gives: makes a hub that is closed after the test."""
+
 PATIENCE_S = 20.0  # how long a test waits for what happens at once on an idle machine
 
 

@@ -4,33 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hub_doubles import PATIENCE_S, Holding, Raising, Recording, accounts, in_thread, snapshot
+from hub_doubles import PATIENCE_S, Holding, Make, Raising, Recording, accounts, in_thread, snapshot
 
 import m.hub.background as background
 from m import Background, MetricsHub, TrainingSnapshot
 from m.hub.background import background_of
 from m.hub.subscription import FAILURES_BEFORE_REST
-
-Make = Callable[..., MetricsHub]
-
-
-@pytest.fixture
-def hubs() -> Iterator[Make]:
-    """Makes hubs that are closed after the test."""
-    made: list[MetricsHub] = []
-
-    def make(*arguments: Any, **options: Any) -> MetricsHub:
-        made.append(MetricsHub(*arguments, **options))
-        return made[-1]
-
-    yield make
-    for hub in made:
-        hub.close()
-
 
 # -- settings ----------------------------------------------------------------------------------------------------------
 
@@ -468,10 +450,8 @@ def test_one_budget_for_all_sinks() -> None:
         sink.go_on.set()
 
 
-def test_a_machine_without_threads_to_spare_delivers_in_the_loop(
-    hubs: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """"can't start new thread": a limit of the cluster, or Python 3.12 at its exit."""
+def test_a_machine_without_threads_to_spare_delivers_in_the_loop(hubs: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ "can't start new thread": a limit of the cluster, or Python 3.12 at its exit."""
 
     def no_thread(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")

@@ -6,35 +6,16 @@ import copy
 import gc
 import logging
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hub_doubles import Raising, Recording, accounts, snapshot
+from hub_doubles import Make, Raising, Recording, accounts, snapshot
 
 from m import Alert, MetricsHub, TrainingSnapshot
 
-
-@pytest.fixture
-def hubs() -> Iterator[Callable[..., MetricsHub]]:
-    """Makes hubs that are closed after the test."""
-    made: list[MetricsHub] = []
-
-    def make(*arguments: Any, **options: Any) -> MetricsHub:
-        made.append(MetricsHub(*arguments, **options))
-        return made[-1]
-
-    yield make
-    for hub in made:
-        try:
-            hub.close()
-        except Exception:  # a strict one
-            continue
-
-
-Make = Callable[..., MetricsHub]
-
 # -- a run -----------------------------------------------------------------------------------------------------------
+
 
 def test_a_sink_hears_of_the_run_its_snapshots_and_its_end_in_that_order() -> None:
     sink = Recording()
@@ -150,6 +131,7 @@ def test_a_hub_that_was_not_made_closes_nobodys_sink() -> None:
 
 
 # -- log and track ---------------------------------------------------------------------------------------------------
+
 
 def test_log_takes_metrics_by_name_and_counts_the_steps_itself(hubs: Make) -> None:
     seen: list[TrainingSnapshot] = []
@@ -307,13 +289,17 @@ def test_a_sink_that_raises_stops_nobody(hubs: Make, error: BaseException) -> No
     hub.alert(Alert(0, "loss_spike", "it jumped"))
     assert not hub.flush()
     hub.emit(snapshot(1))
-    assert before.log == after.log == [
-        ("start", "Training"),
-        ("record", 0),
-        ("alert", "loss_spike"),
-        ("flush", None),
-        ("record", 1),
-    ]
+    assert (
+        before.log
+        == after.log
+        == [
+            ("start", "Training"),
+            ("record", 0),
+            ("alert", "loss_spike"),
+            ("flush", None),
+            ("record", 1),
+        ]
+    )
     healthy, failing, _ = accounts(hub)
     assert (healthy.delivered, healthy.dropped) == (2, 0)
     assert (failing.delivered, failing.dropped, failing.failed) == (0, 2, 2)
@@ -419,6 +405,7 @@ def test_a_users_subclass_reaches_the_sinks_as_the_class_they_know(hubs: Make) -
 
 
 # -- copies ----------------------------------------------------------------------------------------------------------
+
 
 def test_a_model_that_holds_its_hub_can_be_copied_and_pickled(caplog: pytest.LogCaptureFixture) -> None:
     """An EMA deep-copies the model, a spawned data loader pickles the data set; neither may trip over our locks."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,25 +12,6 @@ from hub_doubles import PATIENCE_S, Holding, Raising, Recording, accounts, in_th
 
 from m import Alert, MetricsHub
 
-
-@pytest.fixture
-def hubs() -> Iterator[Callable[..., MetricsHub]]:
-    """Makes hubs that are closed after the test."""
-    made: list[MetricsHub] = []
-
-    def make(*arguments: Any, **options: Any) -> MetricsHub:
-        made.append(MetricsHub(*arguments, **options))
-        return made[-1]
-
-    yield make
-    for hub in made:
-        try:
-            hub.close()
-        except Exception:  # a strict one
-            continue
-
-
-Make = Callable[..., MetricsHub]
 
 def test_everything_after_close_is_safe_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
     sink = Recording()

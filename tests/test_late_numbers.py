@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hub_doubles import Recording, accounts, snapshot
+from hub_doubles import Make, Recording, accounts, snapshot
 
 from m import MetricsHub, TrainingSnapshot
 from m.metrics.snapshot import PendingSnapshot
 
-
-@pytest.fixture
-def hubs() -> Iterator[Callable[..., MetricsHub]]:
-    """Makes hubs that are closed after the test."""
-    made: list[MetricsHub] = []
-
-    def make(*arguments: Any, **options: Any) -> MetricsHub:
-        made.append(MetricsHub(*arguments, **options))
-        return made[-1]
-
-    yield make
-    for hub in made:
-        try:
-            hub.close()
-        except Exception:  # a strict one
-            continue
-
-
-Make = Callable[..., MetricsHub]
 
 class OnDevice:
     """Behaves like a JAX array: a number that is still being computed."""

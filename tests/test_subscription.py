@@ -4,35 +4,15 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hub_doubles import PATIENCE_S, Raising, Recording, accounts, in_thread, snapshot
+from hub_doubles import PATIENCE_S, Make, Raising, Recording, accounts, in_thread, snapshot
 
 from m import MetricsHub, TrainingSnapshot
 from m.hub.subscription import FAILURES_BEFORE_REST, LONGEST_REST_S
 
-
-@pytest.fixture
-def hubs() -> Iterator[Callable[..., MetricsHub]]:
-    """Makes hubs that are closed after the test."""
-    made: list[MetricsHub] = []
-
-    def make(*arguments: Any, **options: Any) -> MetricsHub:
-        made.append(MetricsHub(*arguments, **options))
-        return made[-1]
-
-    yield make
-    for hub in made:
-        try:
-            hub.close()
-        except Exception:  # a strict one
-            continue
-
-
-Make = Callable[..., MetricsHub]
 
 def test_a_sink_subscribed_late_hears_of_the_run_first(hubs: Make) -> None:
     hub = hubs(strict=True)

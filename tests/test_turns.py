@@ -6,36 +6,16 @@ import gc
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hub_doubles import PATIENCE_S, Holding, Raising, Recording, accounts, in_thread, snapshot
+from hub_doubles import PATIENCE_S, Holding, Make, Raising, Recording, accounts, in_thread, snapshot
 
 import m.hub.turns as turns
 from m import Alert, MetricsHub, TrainingSnapshot
 
-
-@pytest.fixture
-def hubs() -> Iterator[Callable[..., MetricsHub]]:
-    """Makes hubs that are closed after the test."""
-    made: list[MetricsHub] = []
-
-    def make(*arguments: Any, **options: Any) -> MetricsHub:
-        made.append(MetricsHub(*arguments, **options))
-        return made[-1]
-
-    yield make
-    for hub in made:
-        try:
-            hub.close()
-        except Exception:  # a strict one
-            continue
-
-
-Make = Callable[..., MetricsHub]
-
 # -- interrupts ------------------------------------------------------------------------------------------------------
+
 
 def test_an_interrupt_inside_a_sink_passes_once_the_others_have_the_snapshot(hubs: Make) -> None:
     before, after = Recording(), Recording()
@@ -142,6 +122,7 @@ def test_what_a_users_signal_handler_raises_inside_a_sink_is_not_the_sinks_failu
 
 # -- emits from inside -----------------------------------------------------------------------------------------------
 
+
 def test_an_emit_from_a_sink_is_delivered_right_after_the_current_snapshot(hubs: Make) -> None:
     seen: list[Any] = []
     hub = hubs(strict=True)
@@ -155,9 +136,7 @@ def test_an_emit_from_a_sink_is_delivered_right_after_the_current_snapshot(hubs:
     hub.subscribe(lambda s: seen.append(("last", s.step)))
     hub.emit(snapshot(1))
     hub.emit(snapshot(2))
-    assert seen == [
-        (name, step) for step in (1, 101, 2, 102) for name in ("derive", "last")
-    ]
+    assert seen == [(name, step) for step in (1, 101, 2, 102) for name in ("derive", "last")]
 
 
 def test_a_sink_that_emits_for_every_snapshot_is_stopped(hubs: Make, caplog: pytest.LogCaptureFixture) -> None:
@@ -267,6 +246,7 @@ def test_a_storm_of_signals_and_finalisers_that_emit_loses_nothing() -> None:
 
 
 # -- several threads -------------------------------------------------------------------------------------------------
+
 
 def test_threads_that_emit_at_once_lose_and_reorder_nothing(hubs: Make) -> None:
     """A thread that leaves its snapshot while another finishes must not leave it to nobody, nor overtake itself."""

@@ -1,0 +1,28 @@
+"""Fixtures that more than one file of tests takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hub_doubles import Make
+
+from m import MetricsHub
+
+
+@pytest.fixture
+def hubs() -> Iterator[Make]:
+    """Makes hubs that are closed after the test."""
+    made: list[MetricsHub] = []
+
+    def make(*arguments: Any, **options: Any) -> MetricsHub:
+        made.append(MetricsHub(*arguments, **options))
+        return made[-1]
+
+    yield make
+    for hub in made:
+        try:
+            hub.close()
+        except Exception:  # a strict one
+            continue

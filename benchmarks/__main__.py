@@ -1,13 +1,20 @@
-"""``python -m benchmarks [emit|frame|import|plots ...]``: run them all, or those that are named."""
+"""``python -m benchmarks [emit|frame|history|import|plots|redraw ...]``: run them all, or those that are named."""
 
 from __future__ import annotations
 
 import sys
 
-from benchmarks import emit, frame, imports, plot_update
+from benchmarks import emit, frame, history, imports, plot_update, redraw
 from benchmarks.measure import machine
 
-SUITES = {"emit": emit.run, "frame": frame.run, "import": imports.run, "plots": plot_update.run}
+SUITES = {
+    "emit": emit.run,
+    "frame": frame.run,
+    "history": history.run,
+    "import": imports.run,
+    "plots": plot_update.run,
+    "redraw": redraw.run,
+}
 
 
 def main(names: list[str]) -> int:

@@ -12,6 +12,7 @@ from benchmarks.measure import interleaved, table
 _CASES = (
     "pass",
     "import m",
+    "from m import MetricsHub, TrainingSnapshot",
     "import sinks",
     "import blinker",
     "import rich.live",

@@ -1,17 +1,43 @@
 """Emit training metrics once; every subscribed display, file and tracker shows them.
 
 The names below are the data and the hub. The documented facades are ``m.rich_trainer_viz`` and ``m.training_viz``, the
-sinks live in the package ``sinks``. Importing ``m`` loads none of rich, matplotlib, numpy or ``sinks``.
+sinks live in the package ``sinks``. Importing ``m`` loads none of rich, matplotlib, numpy or ``sinks``; each name loads
+its module when it is first used, so that importing ``m.cli`` or a facade pays only for what that needs.
 """
 
-from m.hub.abilities import Recorder, Sink
-from m.hub.background import Background
-from m.hub.hub import HubStats, MetricsHub
-from m.hub.subscription import SinkStats, Subscription
-from m.metrics.alerts import Alert
-from m.metrics.performance import SystemMetrics, ThroughputMetrics
-from m.metrics.run import Run
-from m.metrics.snapshot import TrainingSnapshot
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from m.hub.abilities import Recorder as Recorder
+    from m.hub.abilities import Sink as Sink
+    from m.hub.background import Background as Background
+    from m.hub.hub import MetricsHub as MetricsHub
+    from m.hub.stats import HubStats as HubStats
+    from m.hub.stats import SinkStats as SinkStats
+    from m.hub.subscription import Subscription as Subscription
+    from m.metrics.alerts import Alert as Alert
+    from m.metrics.performance import SystemMetrics as SystemMetrics
+    from m.metrics.performance import ThroughputMetrics as ThroughputMetrics
+    from m.metrics.run import Run as Run
+    from m.metrics.snapshot import TrainingSnapshot as TrainingSnapshot
+
+_HOMES = {
+    "Alert": "m.metrics.alerts",
+    "Background": "m.hub.background",
+    "HubStats": "m.hub.stats",
+    "MetricsHub": "m.hub.hub",
+    "Recorder": "m.hub.abilities",
+    "Run": "m.metrics.run",
+    "Sink": "m.hub.abilities",
+    "SinkStats": "m.hub.stats",
+    "Subscription": "m.hub.subscription",
+    "SystemMetrics": "m.metrics.performance",
+    "ThroughputMetrics": "m.metrics.performance",
+    "TrainingSnapshot": "m.metrics.snapshot",
+}
 
 __all__ = [
     "Alert",
@@ -27,3 +53,15 @@ __all__ = [
     "ThroughputMetrics",
     "TrainingSnapshot",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'm' has no attribute {name!r}; it has {', '.join(__all__)}")
+    value = globals()[name] = getattr(importlib.import_module(home), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

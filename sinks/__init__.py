@@ -26,7 +26,8 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'sinks' has no attribute {name!r}; it has {', '.join(__all__)}")
-    return getattr(importlib.import_module(home), name)
+    value = globals()[name] = getattr(importlib.import_module(home), name)
+    return value
 
 
 def __dir__() -> list[str]:

@@ -23,7 +23,7 @@ from m.journal.encoding import SnapshotEncoder, encode
 from m.journal.file import JournalFile, checked_path
 from m.journal.records import End, Gap
 from m.metrics.alerts import Alert
-from m.metrics.run import Run
+from m.metrics.run import Run, run_begun_by
 from m.metrics.snapshot import TrainingSnapshot
 
 logger = logging.getLogger(__name__)
@@ -196,7 +196,7 @@ class JsonlSink:
         """Begin a run of unknown length if none was ever begun; False after ``close`` and in a forked child."""
         if not self._is_new:
             return False
-        self.start(Run(initial_step=max(int(step), 0)))
+        self.start(run_begun_by(int(step)))
         return True
 
     def _end_attempt(self) -> None:

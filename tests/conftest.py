@@ -1,7 +1,31 @@
-"""No test opens a window by chance on the screen of whoever runs the suite: those that want one say so."""
+"""Fixtures that more than one file of tests takes, and no window by chance on the screen of whoever runs the suite."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from typing import Any
 
-os.environ["MPLBACKEND"] = "agg"
+import pytest
+from hub_doubles import Make
+
+from m import MetricsHub
+
+os.environ["MPLBACKEND"] = "agg"  # tests that want a window say so
+
+
+@pytest.fixture
+def hubs() -> Iterator[Make]:
+    """Makes hubs that are closed after the test."""
+    made: list[MetricsHub] = []
+
+    def make(*arguments: Any, **options: Any) -> MetricsHub:
+        made.append(MetricsHub(*arguments, **options))
+        return made[-1]
+
+    yield make
+    for hub in made:
+        try:
+            hub.close()
+        except Exception:  # a strict one
+            continue

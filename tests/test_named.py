@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from m.metrics.history import FOLD_POINTS, RAW_POINTS
 from m.metrics.named import MAX_METRICS, NamedHistories, expert_name, expert_of
 from m.metrics.snapshot import TrainingSnapshot, snapshot_of
 
@@ -115,3 +116,34 @@ def test_names_that_are_no_expert(name: str) -> None:
 
 def test_an_experts_name_says_which() -> None:
     assert expert_of(expert_name(17)) == 17
+
+
+def test_raw_points_are_bounded_for_every_kind_of_number() -> None:
+    """Each history has its turn to fold, also one that begins late, and none is folded before it has to be."""
+    numbers = NamedHistories(settings={"batch_size"}, clock=ticking())
+    longest = 0
+    for step in range(40_000):
+        custom = {f"late_{index}": 1.0 for index in range(step // 8000)}
+        numbers.record(
+            TrainingSnapshot(
+                step, 1.0, batch_size=4, sequence_length=2, expert_utilization={0: 0.5, 1: 0.5}, custom_metrics=custom
+            )
+        )
+        if step % 500 == 0:
+            longest = max(longest, *(len(history.columns()[0]) for history in numbers.histories().values()))
+    found = numbers.histories()
+    assert {len(found[name]) for name in ("train_loss", "batch_size", "expert_1", "load_balance")} == {40_000}
+    assert len(found["late_0"]) == 32_000
+    assert RAW_POINTS + FOLD_POINTS <= longest < 2 * RAW_POINTS
+    assert min(len(history.columns()[0]) for history in found.values() if len(history) > RAW_POINTS) >= RAW_POINTS
+
+
+def test_thousands_of_metrics_are_folded_too() -> None:
+    numbers = NamedHistories()
+    for history in numbers._all:
+        for step in range(RAW_POINTS + FOLD_POINTS):
+            history.append(step, 1.0)
+    numbers._all.extend(numbers._all[:1] * 10_000)
+    for step in range(3000):
+        numbers.record(TrainingSnapshot(20_000 + step, None))
+    assert max(len(history.columns()[0]) for history in numbers._all) == RAW_POINTS

@@ -55,6 +55,31 @@ def test_recording_loads_no_matplotlib() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False, stdout=subprocess.PIPE).returncode == 0
 
 
+def test_numpy_is_loaded_when_a_run_starts_and_not_in_its_middle() -> None:
+    """Loading takes 80 ms, which is a stall when it comes at the step where points are first put into buckets."""
+    code = (
+        "import sys, m, sinks; from sinks.plotting.sink import PlotSink; from m.metrics.run import Run\n"
+        "sink = PlotSink(); before = 'numpy' in sys.modules; sink.start(Run())\n"
+        "sys.exit(before or 'matplotlib' in sys.modules or 'numpy' not in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_summary_and_the_figure_of_a_long_run_miss_nothing() -> None:
+    sink = PlotSink(summary=False)
+    for step in range(40_000):
+        sink.record(TrainingSnapshot(step, 77.0 if step == 123 else 1.0, val_loss=math.nan if step == 9 else 2.0))
+    summary = sink.get_metrics_summary()
+    assert summary["train_loss"] == {
+        "current": 1.0, "min": 1.0, "max": 77.0, "mean": pytest.approx(1.0 + 76.0 / 40_000), "count": 40_000
+    }
+    assert max(lines(sink)["train_loss"]) == 77.0
+    assert any(map(math.isnan, lines(sink)["val_loss"]))
+    assert any("1 NaN" in text.get_text() for text in sink.figure.axes[0].texts)
+    top = sink.figure.axes[0].get_ylim()[1]
+    assert top > 77.0
+
+
 def test_the_figure_never_touches_pyplot() -> None:
     code = (
         "import sys; from sinks.plotting.sink import PlotSink; from m.metrics.snapshot import TrainingSnapshot as S\n"

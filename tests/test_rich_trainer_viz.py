@@ -90,7 +90,7 @@ def test_a_resumed_run_starts_where_it_was() -> None:
         visualizer.start(total_steps=1000, description="resumed", initial_step=500)
         visualizer.update(TrainingSnapshot(step=500, train_loss=1.0))
     assert "501/1000" in file.getvalue()
-    assert "1 steps in" in file.getvalue()
+    assert "1 step in" in file.getvalue()
 
 
 @pytest.mark.parametrize("total", [-1, 2.5, "ten", True])

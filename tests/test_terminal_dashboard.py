@@ -17,8 +17,8 @@ from m.metrics.snapshot import TrainingSnapshot
 from m.metrics.system import Machine
 from sinks.terminal.config import VisualizationConfig
 from sinks.terminal.dashboard import Dashboard
-from sinks.terminal.groups import row_width
 from sinks.terminal.look import UNICODE
+from sinks.terminal.rows import row_width
 from sinks.terminal.state import State
 
 CONSOLE = Console(file=io.StringIO(), width=80, height=24)

@@ -14,15 +14,16 @@ from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
 from m.metrics.system import Machine
 from sinks.terminal import groups
-from sinks.terminal.groups import Levels
-from sinks.terminal.look import BETTER, LOOK, UNICODE, WORSE
+from sinks.terminal.experts import experts
+from sinks.terminal.look import BETTER, UNICODE, WORSE, Row
+from sinks.terminal.rows import Levels
 from sinks.terminal.state import State
 from sinks.terminal.trends import Trends
 
 WIDTHS = [10, 20, 39, 58, 79, 119, 199]
 
 
-def texts(level: list[groups.Row]) -> list[str]:
+def texts(level: list[Row]) -> list[str]:
     return ["".join(text for text, _ in row).rstrip() for row in level]
 
 
@@ -45,8 +46,8 @@ def every_level(width: int) -> list[Levels]:
     system = groups.system_rows(SystemMetrics(41_200.0, 80_000.0, 93.0, 0.87), Machine(cpu_percent=50.0))
     return [
         status_of(width),
-        groups.experts(loads, width, UNICODE),
-        groups.experts(many, width, UNICODE),
+        experts(loads, width, UNICODE),
+        experts(many, width, UNICODE),
         groups.performance(speed, system, width, UNICODE),
         groups.metrics(known, Trends(), width, UNICODE),
         groups.alerts([Alert(588, "loss_spike", "0.91, 6.2 deviations above the running median")], width, UNICODE),
@@ -94,45 +95,6 @@ def test_a_loss_that_is_not_finite_is_red_and_says_since_when(value: float, word
     row = status_of(train_loss=value)[0][1]
     assert (word.rjust(10), WORSE) in row
     assert "since step    0" in "".join(text for text, _ in row)
-
-
-def test_experts_are_shown_against_their_fair_share() -> None:
-    title, *rows = groups.experts({0: 0.5, 1: 0.25, 2: 0.25, 3: 0.0}, 79, UNICODE)[0]
-    title_text = "".join(text for text, _ in title)
-    for note in ("4 experts", "entropy 1.04", "effective 2.8", "cv 0.71", "dead 3"):
-        assert note in title_text
-    cells = "".join(texts(rows))
-    assert re.search(r"0 █{10} 0\.500", cells)  # twice the fair share and more: the bar is full
-    assert re.search(r"1 █{8}   0\.250", cells)  # the fair share is eight cells
-    assert re.search(r"3 {12}0\.000", cells)
-    assert any(text == " 0.000" and style is WORSE for text, style in rows[0])
-
-
-def test_an_overloaded_expert_stands_out() -> None:
-    _, row = groups.experts({0: 0.8, 1: 0.1, 2: 0.1}, 79, UNICODE)[0]
-    assert any(text == " 0.800" and style is LOOK for text, style in row)
-
-
-def test_many_experts_become_a_strip_and_then_one_line() -> None:
-    loads = dict.fromkeys(range(64), 1.0)
-    loads[7] = 0.0
-    levels = groups.experts(loads, 79, UNICODE)
-    assert len(levels[0]) == 2
-    assert texts(levels[0])[1].strip() == "▅" * 7 + "▁" + "▅" * 56
-    assert len(levels[2]) == 1
-    assert "dead 7" in texts(levels[2])[0]
-
-
-def test_a_line_with_fewer_characters_than_experts_still_shows_the_dead_one() -> None:
-    loads = dict.fromkeys(range(256), 1.0)
-    loads[100] = 0.0
-    (line,) = texts(groups.experts(loads, 60, UNICODE)[2])
-    assert "▁" in line
-
-
-@pytest.mark.parametrize("loads", [{0: 0.0, 1: 0.0}, {0: math.nan, 1: math.nan}, {0: -1.0, 1: 0.0}])
-def test_experts_without_any_load_say_so(loads: dict[int, float]) -> None:
-    assert "no load" in texts(groups.experts(loads, 79, UNICODE)[0])[0]
 
 
 def test_speed_and_system_stand_side_by_side_where_there_is_room() -> None:

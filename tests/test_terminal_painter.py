@@ -37,6 +37,8 @@ def test_a_second_frame_takes_the_place_of_the_first() -> None:
     terminal.paint(["one", "two", "three"])
     terminal.paint(["one", "2", "three"])
     assert terminal.lines == ["one", "2", "three"]
+    terminal.paint(["1", "2", "3"])
+    assert terminal.lines == ["1", "2", "3"]
 
 
 def test_only_rows_that_changed_are_sent() -> None:
@@ -102,3 +104,13 @@ def test_styles_follow_the_colours_of_the_console() -> None:
         Painter(Console(file=io.StringIO(), force_terminal=True, color_system=None)).text(row),
     ]
     assert texts == ["\x1b[1;31mred\x1b[0m", "\x1b[1mred\x1b[0m", "red"]
+
+
+def test_what_others_wrote_into_the_frame_goes_with_the_next_table() -> None:
+    """A C library or a forked worker writes past Python; nobody can move that above the frame."""
+    terminal = Emulated(lines=12)
+    terminal.paint(["table 1", "a 1", "b 1", "progress 1"])
+    terminal.stream.feed("NCCL INFO\r\n")
+    terminal.paint(["table 2", "a 2", "b 2", "progress 2"])
+    assert terminal.lines[-4:] == ["table 2", "a 2", "b 2", "progress 2"]
+    assert not any("NCCL" in line for line in terminal.lines)

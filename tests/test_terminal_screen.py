@@ -265,8 +265,7 @@ def test_a_forked_child_prints_to_the_real_stream_and_never_hangs() -> None:
 
     assert outcome.status == 0
     assert outcome.lines[-1] == "parent is done"
-    said = b"".join(outcome.raw.splitlines())
-    assert said.count(b"child ") == 40
+    assert outcome.raw.count(b"child") == 40  # a word is one write; what print writes after it may come later
 
 
 def test_two_displays_on_one_terminal_stand_below_each_other() -> None:

@@ -49,6 +49,15 @@ def ability(sink: Any, name: str) -> Callable[..., object] | None:
     return method if callable(method) else None
 
 
+def is_same(one: Any, other: Any) -> bool:
+    """The same sink. Bound methods are made anew at each access, so those are compared by what they bind."""
+    if one is other:
+        return True
+    if not hasattr(one, "__self__") or not hasattr(other, "__self__"):
+        return False
+    return one.__self__ is other.__self__ and getattr(one, "__func__", one) == getattr(other, "__func__", other)
+
+
 def name_of(sink: Any) -> str:
     """How messages call a sink that was given no name: a function by its name, an object by its class."""
     name = getattr(sink, "__name__", None) or type(sink).__name__

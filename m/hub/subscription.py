@@ -3,63 +3,53 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
-import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from threading import get_ident
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from m.hub.abilities import OPTIONAL_ABILITIES, Sink, ability, record_of
 from m.hub.background import Background, Worker
+from m.hub.process import is_from_outside
+from m.hub.reporting import one_line, tell, trace_of
+from m.hub.stats import SinkStats
+from m.hub.turns import Turns
 from m.metrics.snapshot import TrainingSnapshot
-
-if TYPE_CHECKING:
-    from m.hub.hub import MetricsHub
-
-logger = logging.getLogger("m.hub")
 
 FAILURES_BEFORE_REST: Final = 10
 """So many failures in a row, and a sink is left alone for a while."""
 FIRST_REST_S: Final = 1.0
 LONGEST_REST_S: Final = 300.0
 SLOW_INLINE_S: Final = 0.001
-"""An inline sink that takes longer than this per snapshot on average is named when the hub closes."""
+SLOW_IN_ALL_S: Final = 0.5
+"""An inline sink that takes longer than this per snapshot, and in all, is named when the hub closes."""
 
 
-@dataclass(slots=True, frozen=True)
-class SinkStats:
-    """What became of every snapshot that was emitted while a sink was subscribed.
+class Owner(Protocol):
+    """What a subscription needs of the hub that it belongs to."""
 
-    emitted = delivered + dropped + waiting, always.
-    """
+    strict: bool
 
-    emitted: int
-    """Snapshots emitted while it was subscribed."""
-    delivered: int
-    """Snapshots that it took."""
-    dropped: int
-    """Snapshots that it did not get or failed on: ``failed``, queue overflow, set aside, abandoned at close."""
-    failed: int
-    """Of the dropped, those on which it raised."""
-    waiting: int
-    """Snapshots in its queue now; 0 for an inline sink."""
-    seconds: float
-    """Time that the training thread spent in it, or in queueing for it."""
-    last_error: str | None
-    """The newest exception as one line; None if it never raised."""
+    def unsubscribe(self, sink: Sink, /) -> None: ...
+
+    def on_their_way(self) -> int:
+        """Snapshots that were emitted and have not been handed to anybody yet."""
+        ...
 
 
 class Subscription:
     """A sink at a hub. ``cancel()`` takes it away; as a context manager it is taken away at the end of the block."""
 
-    def __init__(self, hub: MetricsHub, sink: Sink, name: str, background: Background | None) -> None:
+    def __init__(self, hub: Owner, turns: Turns, sink: Sink, name: str, background: Background | None) -> None:
         self._hub = hub
+        self._turns = turns
         self.sink = sink
         self.name = name
         self.record: Callable[[TrainingSnapshot], object] = record_of(sink)
         self.abilities = {ability_name: ability(sink, ability_name) for ability_name in OPTIONAL_ABILITIES}
-        self.worker = None if background is None else Worker(name, background, self.guarded)
+        self.worker = None if background is None else Worker(name, background, self._record_on_worker)
         self.deliver: Callable[[TrainingSnapshot], object] = self.record if self.worker is None else self._offer
         """What the hub calls with each snapshot; may raise when inline."""
         self.taken = 0
@@ -67,12 +57,15 @@ class Subscription:
         self.missed = 0
         self.seconds = 0.0
         self.failures_in_row = 0
-        self.rests_until: float | None = None
+        self.aside_until: float | None = math.inf
+        """None: it gets snapshots. A time: it rests after failures. Infinite: not yet attached, or taken away."""
         self.last_error: str | None = None
         self.last_step: int | None = None
+        self.gone = False
+        """Taken away, or its hub is closed."""
+        self._closed = False
         self._reported = False
         self._rest_s = FIRST_REST_S
-        self.closed = False
 
     # -- what its owner may do ------------------------------------------------------------------------------------
 
@@ -93,13 +86,13 @@ class Subscription:
 
     def stats(self) -> SinkStats:
         """What became of the snapshots so far."""
-        worker = self.worker
-        if worker is None:
-            delivered, waiting, failed, dropped = self.taken, 0, self.failed, self.failed + self.missed
+        if self.worker is None:
+            delivered, failed, dropped, waiting = self.taken, self.failed, self.failed, 0
         else:
-            delivered, waiting, failed = worker.delivered, worker.waiting, worker.failed
-            dropped = worker.dropped + worker.failed + self.missed
-            waiting = self.taken + self.missed - delivered - dropped  # one may be in the sink's hands
+            delivered, failed, dropped, waiting = self.worker.counts()
+        dropped += self.missed
+        if self.is_attached:
+            waiting += self._hub.on_their_way()
         return SinkStats(
             emitted=delivered + dropped + waiting,
             delivered=delivered,
@@ -112,59 +105,108 @@ class Subscription:
 
     # -- what the hub does ----------------------------------------------------------------------------------------
 
-    def do(self, ability_name: str, *arguments: Any) -> None:
-        """Call an optional ability, here or on the sink's thread, under the guard."""
-        method = self.abilities[ability_name]
-        if method is None:
-            return
-        if self.worker is not None:
-            self.worker.call(lambda given: method(*given), arguments)
-        else:
-            self.guarded(lambda given: method(*given), arguments)
+    @property
+    def is_attached(self) -> bool:
+        """It belongs to the hub and has heard of the run, if there is one."""
+        return self.aside_until != math.inf
 
-    def guarded(self, function: Callable[[Any], object], argument: Any) -> bool:
-        """Call ``function(argument)``; an exception is reported, not raised. True when there was none."""
-        try:
-            function(argument)
-        except BaseException as error:
-            self.report(error, argument.step if isinstance(argument, TrainingSnapshot) else None)
+    def attach(self) -> None:
+        """Snapshots from now on are for it."""
+        if not self.gone:
+            self.aside_until = None
+
+    def detach(self, closed: bool = False) -> None:
+        """It gets no snapshot from now on. With ``closed`` those that are on their way to it count as missed."""
+        self.gone = True
+        self._closed = closed
+        self.aside_until = math.inf
+
+    def is_aside(self) -> bool:
+        """This snapshot is not for it: it is not attached, or it rests, in which case the snapshot counts as missed."""
+        until = self.aside_until
+        if until is None:
             return False
-        if self.failures_in_row:
-            self.recovered()
+        if until == math.inf:
+            self.missed += self._closed
+            return True
+        if time.monotonic() >= until:
+            self.aside_until = None
+            return False
+        self.missed += 1
         return True
 
-    def report(self, error: BaseException, step: int | None) -> None:
-        """Count one failure; the first is logged with its traceback. After many in a row the sink gets a rest.
+    def do(self, ability_name: str, *arguments: Any, then: Callable[[bool], object] | None = None) -> None:
+        """Call an optional ability, here or on the sink's thread, under the guard; ``then(succeeded)`` follows.
 
-        Raises only what must not be swallowed: a ``KeyboardInterrupt``, and anything when the hub is strict.
+        Raises what must pass, see `failed_on`, when the call is made here.
         """
+        method = self.abilities[ability_name]
+
+        def act() -> BaseException | None:
+            must_pass = None
+            succeeded = True
+            if method is not None:
+                try:
+                    method(*arguments)
+                except BaseException as error:
+                    succeeded = False
+                    must_pass = self.failed_on(error, None)
+            if then is not None:
+                then(succeeded)
+            return must_pass
+
+        if self.worker is not None:
+            if method is not None or then is not None:
+                self.worker.call(act)
+        else:
+            self._turns.busy_with = self
+            must_pass = act()
+            self._turns.busy_with = None
+            if must_pass is not None:
+                raise must_pass
+
+    def failed_to_take(self, error: BaseException, step: int) -> BaseException | None:
+        """`failed_on` for a snapshot that was being handed to it, which is counted."""
+        if self.worker is not None or is_from_outside(error):
+            self.missed += 1
+        else:
+            self.failed += 1
+        return self.failed_on(error, step)
+
+    def failed_on(self, error: BaseException, step: int | None) -> BaseException | None:
+        """Note one failure; the first is logged with its traceback. After many in a row the sink gets a rest.
+
+        Never raises. Gives ``error`` back when it must not be swallowed: what is not the sink's doing, such as a
+        ``KeyboardInterrupt``, and anything inline when the hub is strict.
+        """
+        if is_from_outside(error):
+            return error
         self.failures_in_row += 1
-        self.last_error = f"{type(error).__name__}: {error}"[:300]
+        self.last_error = one_line(error)
         self.last_step = step
-        if isinstance(error, KeyboardInterrupt):
-            raise error
         if self._hub.strict and self.worker is None:
-            raise error
+            return error
         if not self._reported:
             self._reported = True
-            where = "" if step is None else f" at step {step}"
-            logger.error(
+            tell(
+                logging.ERROR,
                 "sink %s failed%s and training goes on; further failures are only counted\n%s",
                 self.name,
-                where,
-                "".join(traceback.format_exception(error)).rstrip(),
+                "" if step is None else f" at step {step}",
+                trace_of(error),
             )
-        if self.failures_in_row >= FAILURES_BEFORE_REST:
-            logger.warning(
+        if self.failures_in_row >= FAILURES_BEFORE_REST and self.aside_until is None:
+            tell(
+                logging.WARNING,
                 "sink %s failed %d times in a row and is left alone for %.0f s",
                 self.name,
                 self.failures_in_row,
                 self._rest_s,
             )
-            self.rests_until = time.monotonic() + self._rest_s
+            self.aside_until = time.monotonic() + self._rest_s
             self._rest_s = min(self._rest_s * 2, LONGEST_REST_S)
             self.failures_in_row = FAILURES_BEFORE_REST - 1  # one more failure after the rest, and it rests again
-            self._hub.refresh_active()
+        return None
 
     def recovered(self) -> None:
         """A snapshot was taken again after failures."""
@@ -175,18 +217,46 @@ class Subscription:
         """What a person should know about this sink when the hub closes; None when all went well."""
         stats = self.stats()
         parts = []
-        if stats.dropped:
-            parts.append(f"missed {stats.dropped} of {stats.emitted} snapshots ({stats.failed} of them by failing)")
+        # with "latest" an older snapshot that makes room for a newer one is what was asked for
+        missed = stats.dropped - (0 if self.worker is None else self.worker.superseded)
+        if missed:
+            failing = f", {stats.failed} of them by failing" if stats.failed else ""
+            parts.append(f"missed {missed} of {stats.emitted} snapshots{failing}")
         if stats.last_error:
             where = "" if self.last_step is None else f" at step {self.last_step}"
             parts.append(f"last error{where}: {stats.last_error}")
-        if self.worker is None and self.taken and self.seconds / self.taken > SLOW_INLINE_S:
+        if self.worker is None and self.seconds > max(SLOW_IN_ALL_S, SLOW_INLINE_S * self.taken):
             parts.append(
-                f"took {1e3 * self.seconds / self.taken:.1f} ms a snapshot on the training thread, "
+                f"took {1e3 * self.seconds / max(self.taken, 1):.1f} ms a snapshot on the training thread, "
                 f"{self.seconds:.1f} s in all; subscribe it with background=True"
             )
         return f"sink {self.name}: {'; '.join(parts)}" if parts else None
 
+    def go_inert(self) -> None:
+        """In a forked child: whoever is in the middle of handing out a snapshot skips this sink."""
+        self.detach()
+        if self.worker is not None:
+            self.worker.go_inert()
+
+    # -- a sink in the background ---------------------------------------------------------------------------------
+
     def _offer(self, snapshot: TrainingSnapshot) -> None:
         assert self.worker is not None  # deliver is this method only when there is one
-        self.worker.offer(self.record, snapshot)
+        self.worker.offer(snapshot, self._turns.depth)
+
+    def _record_on_worker(self, snapshot: TrainingSnapshot, depth: int) -> bool | None:
+        """On the sink's thread: True when it took the snapshot, False when it failed, None when it rests."""
+        if self.aside_until is not None and time.monotonic() < self.aside_until < math.inf:
+            return None
+        me = get_ident()
+        self._turns.depth_on[me] = depth + 1  # what the sink emits is a consequence of this snapshot
+        try:
+            self.record(snapshot)
+        except BaseException as error:
+            self.failed_on(error, snapshot.step)
+            return False
+        finally:
+            self._turns.depth_on.pop(me, None)
+        if self.failures_in_row:
+            self.recovered()
+        return True

@@ -17,7 +17,7 @@ from m.metrics.snapshot import NUMBER_FIELDS, PendingSnapshot, TrainingSnapshot
 try:
     import orjson
 except Exception:  # an optional extra; a broken one is as good as none
-    orjson = None
+    orjson = None  # type: ignore[assignment, unused-ignore]
 
 _MAX_CACHED_NAMES: Final = 4096  # a run that makes up names at every step must not fill the memory
 _PLAIN: Final = frozenset((float, int))

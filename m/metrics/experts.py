@@ -39,12 +39,13 @@ def expert_balance(utilization: Mapping[int, float]) -> ExpertBalance | None:
     None when there is nothing to speak of: an empty mapping, or no positive finite load. Loads that are negative, NaN
     or infinite count as 0 here.
     """
-    loads = {expert: load if 0.0 < load < math.inf else 0.0 for expert, load in utilization.items()}
-    total = math.fsum(loads.values())
-    if not loads or not 0.0 < total < math.inf:
+    largest = max((load for load in utilization.values() if 0.0 < load < math.inf), default=None)
+    if largest is None:
         return None
+    # relative to the largest: the sum and the squares of loads near 1e308 would overflow
+    loads = {expert: load / largest if 0.0 < load < math.inf else 0.0 for expert, load in utilization.items()}
     n = len(loads)
-    fair = total / n
+    fair = math.fsum(loads.values()) / n
     entropy = entropy_of(loads.values())
     variance = math.fsum((load - fair) ** 2 for load in loads.values()) / n
     heaviest = max(loads, key=lambda expert: (loads[expert], -expert))
@@ -62,9 +63,11 @@ def expert_balance(utilization: Mapping[int, float]) -> ExpertBalance | None:
 def entropy_of(loads: Iterable[float]) -> float:
     """Shannon entropy in nats of non-negative finite loads, which need not sum to 1; 0.0 when all are 0."""
     positive = [load for load in loads if load > 0.0]
-    total = math.fsum(positive)
-    if total <= 0.0:
+    if not positive:
         return 0.0
+    largest = max(positive)
+    positive = [load / largest for load in positive]
+    total = math.fsum(positive)
     # H = ln T - (1/T) sum x ln x with T the sum of the loads x: one pass, no division per expert
     entropy = math.log(total) - math.fsum([load * math.log(load) for load in positive]) / total
     return max(entropy, 0.0)

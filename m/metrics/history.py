@@ -1,14 +1,38 @@
-"""The course of one metric: every point that was recorded, in two plain columns."""
+"""The course of one metric in memory that does not grow with the run: its newest points raw, the older ones in buckets.
+
+Nothing here knows how a history is drawn. NumPy is loaded by the first `History.fold` that has something to fold.
+"""
 
 from __future__ import annotations
 
 import math
+import time
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from m.metrics.running import Running
+
+if TYPE_CHECKING:
+    from m.metrics.buckets import Floats
 
 Appenders: TypeAlias = tuple[Callable[[float], None], Callable[[float], None]]
+
+RAW_POINTS: Final = 8192
+"""At least so many newest points are kept one by one."""
+FOLD_POINTS: Final = 6144
+"""Points go into buckets by multiples of this."""
+FIRST_BUCKET: Final = 32
+"""Points of the smallest buckets."""
+LEVELS: Final = 7
+"""The buckets of each level hold twice the points of those of the level before, but of the last as many as it takes."""
+LEVEL_BUCKETS: Final = 256
+"""A level that has more than twice as many buckets hands on all but about so many of them, merged in pairs."""
+
+# A fold moves points within microseconds, unless its thread has to wait for a core.
+_PAUSE_S: Final = 0.0005
+_TRIES: Final = 2000
 
 
 @dataclass(slots=True, frozen=True)
@@ -29,18 +53,95 @@ class Summary:
     """Points that were NaN or infinite."""
 
 
-class History:
-    """Steps and values of one metric as columns of doubles: 16 bytes a point and nothing for the garbage collector.
+@dataclass(slots=True, frozen=True)
+class Folded:
+    """What is kept of the points that are not raw any more. Never changed: each fold makes another one."""
 
-    ``append`` is for one thread at a time; `columns` may be called from another at any time.
+    running: Running = field(default_factory=Running)
+    """Figures over all of them; its count is the index of the first raw point."""
+    last_step: float | None = None
+    """The step of the last of them."""
+    levels: tuple[Floats, ...] = ()
+    """Tables of `m.metrics.buckets`, the finest and newest first."""
+    coarsest: int = FIRST_BUCKET << (LEVELS - 1)
+    """Points of a bucket of the last level."""
+
+    def with_points(self, steps: array[float], values: array[float]) -> Folded:
+        """With the next points of the run, `FOLD_POINTS` or a multiple of them."""
+        import numpy as np
+
+        from m.metrics import buckets
+
+        start = self.running.count
+        fresh = buckets.bucketed(np.frombuffer(steps), np.frombuffer(values), start, FIRST_BUCKET, self.last_step)
+        if fresh[buckets.NAN : buckets.INFINITE + 1].any():
+            running = self.running.with_values(values)
+        else:
+            smallest, largest = fresh[buckets.LEAST + 2].min(), fresh[buckets.GREATEST + 2].max()
+            running = self.running.with_batch(len(values), values, float(smallest), float(largest))
+        levels = list(self.levels)
+        coarsest = self.coarsest
+        for level in range(LEVELS):
+            if level == len(levels):
+                levels.append(fresh)
+            else:
+                levels[level] = np.concatenate((levels[level], fresh), axis=1)
+            if level == LEVELS - 1:
+                levels[level] = buckets.merged(levels[level], coarsest)
+            table = levels[level]
+            if table.shape[1] <= 2 * LEVEL_BUCKETS:
+                break
+            if level == LEVELS - 1:
+                points, borders = int(table[buckets.COUNT].sum()), int(table[buckets.BORDER].sum())
+                coarsest, across = buckets.cell_size(points, borders, 2 * coarsest, 2 * LEVEL_BUCKETS - 1)
+                levels[level] = buckets.merged(table, coarsest, across=across)
+            else:
+                size = FIRST_BUCKET << (level + 1)  # what is handed on ends where a pair of cells does
+                whole = table[buckets.START, -LEVEL_BUCKETS] // size * size
+                old = int(np.searchsorted(table[buckets.START], whole))
+                across = bool(table[buckets.BORDER, :old].sum() > old // 4)
+                fresh = buckets.merged(table[:, :old], size, across=across)
+                levels[level] = table[:, old:].copy()
+        return Folded(running, steps[-1], tuple(levels), coarsest)
+
+
+@dataclass(slots=True, frozen=True)
+class Kept:
+    """A consistent copy of what a history holds at one moment."""
+
+    steps: array[float]
+    """Steps of the raw points."""
+    values: array[float]
+    folded: Folded
+    start: int
+    """Index of the first of these raw points in the run."""
+
+
+class History:
+    """Steps and values of one metric; 16 bytes a raw point, and nothing for the garbage collector.
+
+    ``append`` and ``fold`` are for one thread at a time; everything else may be called from another at any time.
+    ``fold`` moves older points into buckets that keep the first, least, greatest and last point of each stretch, and
+    what was not finite. Who calls it every few thousand appends, as `NamedHistories` does, holds at most about 1.1 MB
+    of a metric however long the run gets: its raw points and `LEVELS` tables of up to 512 buckets of 224 bytes.
+    Count, extremes and mean stay exact (`summary`).
+
+    The newer, the finer: a level's buckets hold twice the points of those before it, so that the newest 20 thousand
+    points are as well resolved as the whole run. The last level doubles its buckets whenever it is full.
+
+    A step that goes backwards begins a new bucket. Where more than a quarter of the buckets that a level hands on
+    begin that way, they are put together regardless, so that memory is bounded; those that hold such a step are
+    marked, and their points are drawn without a line between them.
     """
 
-    __slots__ = ("_steps", "_summed", "_values", "appenders")
+    __slots__ = ("_folded", "_seen", "_steps", "_values", "_version", "appenders")
 
     def __init__(self) -> None:
         self._steps = array("d")
         self._values = array("d")
-        self._summed = _RunningSummary()
+        self._folded = Folded()
+        self._version = 0  # odd while points move into buckets
+        self._seen = self._folded.running  # the figures that the last summary came to
         # The step goes last: a reader takes as many points as there are steps.
         self.appenders: Appenders = (self._values.append, self._steps.append)
         """What `append` is made of, for loops that count nanoseconds: call the first with the value, then the second
@@ -53,68 +154,98 @@ class History:
         add_value(value)
         add_step(step)
 
+    def extend(self, steps: array[float], values: array[float]) -> None:
+        """Record many points at once, as of a run that is read back, and fold; from the thread that appends.
+
+        Raises ``ValueError`` when there are more of one than of the other.
+        """
+        if len(steps) != len(values):
+            raise ValueError(f"as many steps as values are needed, not {len(steps)} and {len(values)}")
+        done = 0
+        while done < len(steps):
+            end = done + max(RAW_POINTS + FOLD_POINTS - len(self._steps), 1)
+            self._values.extend(values[done:end])
+            self._steps.extend(steps[done:end])
+            self.fold()
+            done = end
+
+    def fold(self) -> None:
+        """Move older points into buckets when there are many more than `RAW_POINTS`; else nothing. Takes about half a
+        millisecond for `FOLD_POINTS`; the first time of a process also what it takes to load NumPy."""
+        count = (len(self._steps) - RAW_POINTS) // FOLD_POINTS * FOLD_POINTS
+        if count <= 0:
+            return
+        folded = self._folded.with_points(self._steps[:count], self._values[:count])
+        # CPython handles signals at calls and jumps only: no Ctrl-C comes between these lines
+        self._version += 1
+        try:
+            self._folded = folded
+            del self._steps[:count]
+            del self._values[:count]
+        finally:
+            self._version += 1
+
     def __reduce__(self) -> tuple[object, ...]:
         # a copied or unpickled history must append to its own columns, not through the appenders of this one
-        return (_history_of, self.columns())
+        kept = self.kept()
+        return (_history_of, (kept.steps, kept.values, kept.folded))
 
     def __len__(self) -> int:
-        return len(self._steps)
+        """Points recorded so far, those in buckets included."""
+        for _ in range(_TRIES):
+            version = self._version
+            length = self._folded.running.count + len(self._steps)
+            if version == self._version and not version & 1:
+                break
+            time.sleep(_PAUSE_S)
+        return length
+
+    def kept(self, newest: int | None = None) -> Kept:
+        """A copy of all that is kept, or of the ``newest`` raw points. Copies, since an array that someone holds a
+        view of cannot grow. The buckets come along in any case."""
+        for _ in range(_TRIES):
+            version = self._version
+            folded = self._folded
+            end = len(self._steps)
+            first = 0 if newest is None else max(end - newest, 0)
+            kept = Kept(self._steps[first:end], self._values[first:end], folded, folded.running.count + first)
+            if version == self._version and not version & 1:
+                break
+            time.sleep(_PAUSE_S)
+        return kept
 
     def columns(self, newest: int | None = None) -> tuple[array[float], array[float]]:
-        """Copies of the steps and values, of the ``newest`` points or of all. Copies, since an array that someone
-        holds a view of cannot grow."""
-        end = len(self._steps)
-        start = 0 if newest is None else max(end - newest, 0)
-        return self._steps[start:end], self._values[start:end]
+        """Copies of the steps and values, of the ``newest`` points or of all, as far as they are raw: that is all in
+        the first `RAW_POINTS` of a run, and at least the newest `RAW_POINTS` later."""
+        kept = self.kept(newest)
+        return kept.steps, kept.values
 
     def summary(self) -> Summary:
-        """Exact figures over every point so far; each point is looked at once over all calls."""
-        end = len(self._steps)
-        self._summed.add(self._values[self._summed.count : end])
-        current = self._values[end - 1] if end else math.nan
-        return self._summed.result(current)
-
-
-def _history_of(steps: array[float], values: array[float]) -> History:
-    history = History()
-    for step, value in zip(steps, values, strict=True):
-        history.append(step, value)
-    return history
-
-
-class _RunningSummary:
-    """Count, extremes and mean of values that come in batches."""
-
-    __slots__ = ("count", "finite", "largest", "mean", "smallest")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.finite = 0
-        self.mean = 0.0
-        self.smallest = math.inf
-        self.largest = -math.inf
-
-    def add(self, values: array[float]) -> None:
-        self.count += len(values)
-        finite = [value for value in values if math.isfinite(value)]
-        if not finite:
-            return
-        self.finite += len(finite)
-        self.smallest = min(self.smallest, min(finite))
-        self.largest = max(self.largest, max(finite))
-        # each summand is scaled first: sums and differences of values near 1e308 overflow where their mean does not;
-        # halved again, since rounding can carry a sum of the largest floats over the edge
-        before = self.mean * ((self.finite - len(finite)) / self.finite)
-        mean = 2 * (before / 2 + math.fsum(value / self.finite / 2 for value in finite))
-        self.mean = min(max(mean, self.smallest), self.largest)
-
-    def result(self, current: float) -> Summary:
-        none = not self.finite
+        """Exact figures over every point so far; what an earlier call has looked at is not looked at again."""
+        seen = self._seen  # before the copy: of two threads that ask, neither may start beyond its own copy
+        kept = self.kept()
+        if seen.count < kept.start:
+            seen = kept.folded.running
+        seen = self._seen = seen.with_values(kept.values[seen.count - kept.start :])
+        none = not seen.finite
         return Summary(
-            current=current,
-            min=math.nan if none else self.smallest,
-            max=math.nan if none else self.largest,
-            mean=math.nan if none else self.mean,
-            count=self.count,
-            nonfinite=self.count - self.finite,
+            current=kept.values[-1] if kept.values else math.nan,
+            min=math.nan if none else seen.smallest,
+            max=math.nan if none else seen.largest,
+            mean=seen.mean,
+            count=seen.count,
+            nonfinite=seen.count - seen.finite,
         )
+
+
+def load_numpy() -> None:
+    """Load NumPy now, which takes some 80 ms once, rather than in the middle of a run."""
+    import m.metrics.buckets  # noqa: F401
+
+
+def _history_of(steps: array[float], values: array[float], folded: Folded) -> History:
+    history = History()
+    history._steps.extend(steps)
+    history._values.extend(values)
+    history._folded = folded
+    return history

@@ -25,6 +25,9 @@ MAX_METRICS: Final = 2000
 """Custom metrics, and experts, that are kept; the names of a run that makes up new ones every step are counted."""
 
 _EXPERT = re.compile(r"expert_(0|[1-9][0-9]*)")
+_FOLD_EVERY: Final = 2048
+"""Within so many snapshots every history has its turn to fold: its raw points stay under twice `RAW_POINTS`."""
+
 _HIGH: Final = 10**300  # not near the largest float: padded limits of an axis must fit as well
 _LOW: Final = -_HIGH
 
@@ -43,6 +46,9 @@ def expert_of(name: str) -> int | None:
 class NamedHistories:
     """Takes snapshots, keeps a `History` of each number in them. `record` is for one thread at a time.
 
+    The histories fold in turn, one every so many snapshots, so that no snapshot waits for more than one of them (or,
+    of thousands, a few) and memory per metric is bounded (see `History`).
+
     Numbers only, and only those that were given: None, text and other objects leave no trace, a bool counts as 0 or
     1. A field stands before a custom metric of the same name, and what is given stands before what is derived: a
     name is derived until it is given for the first time, and from then on the given points alone are its history.
@@ -57,6 +63,10 @@ class NamedHistories:
         self._experts: dict[int, History] = {}
         self._samples, self._tokens, self._entropy, self._balance = History(), History(), History(), History()
         self._rate = RecentRate(clock)
+        derived = (self._samples, self._tokens, self._entropy, self._balance)
+        self._all = [*self._fields.values(), *self._settings.values(), *derived]  # in the order of their turns
+        self._next = 0
+        self._until_fold = _FOLD_EVERY
         self._field_appenders = tuple(each for history in self._fields.values() for each in history.appenders)
         self._custom_appenders: dict[str, Appenders] = {}
         self._expert_appenders: dict[int, Appenders] = {}
@@ -73,6 +83,9 @@ class NamedHistories:
         if not _LOW < step < _HIGH:
             self.left_out += 1  # no place on any axis
             return
+        self._until_fold -= 1
+        if not self._until_fold:
+            self._fold()
         at = float(step)
         add, add_at, val, val_at, lr, lr_at, aux, aux_at, norm, norm_at, memory, memory_at = self._field_appenders
         number: float | None = snapshot.train_loss
@@ -165,11 +178,21 @@ class NamedHistories:
         if sequence_length is not None:
             self._tokens.append(step, samples * sequence_length)
 
+    def _fold(self) -> None:
+        """Give the next histories their turn, and say after how many snapshots the ones after them have theirs."""
+        together, self._until_fold = 1, _FOLD_EVERY // len(self._all)
+        if not self._until_fold:
+            together, self._until_fold = -(-len(self._all) // _FOLD_EVERY), 1
+        for _ in range(together):
+            self._next = (self._next + 1) % len(self._all)
+            self._all[self._next].fold()
+
     def _begin(self, name: str) -> Appenders:
         """Start the history of a custom metric that is seen for the first time."""
         if len(self._customs) >= MAX_METRICS:
             return self._nowhere
         history = self._customs[name] = History()
+        self._all.append(history)
         self._custom_appenders[name] = history.appenders
         self._derive_rates = not {"samples_per_sec", "tokens_per_sec"} <= self._customs.keys()
         self._derive_balance = not {"expert_entropy", "load_balance"} <= self._customs.keys()
@@ -179,6 +202,7 @@ class NamedHistories:
         if len(self._experts) >= MAX_METRICS:
             return self._nowhere
         history = self._experts[expert] = History()
+        self._all.append(history)
         self._expert_appenders[expert] = history.appenders
         return history.appenders
 

@@ -29,16 +29,24 @@ class Run:
     """Wall-clock time of the start, seconds since the epoch."""
 
 
-def check_total_steps(total_steps: object) -> int | None:
-    """``total_steps`` as an int or None. Raises ``ValueError``/``TypeError`` that says what is accepted."""
+def check_total_steps(total_steps: object, name: str = "total_steps") -> int | None:
+    """``total_steps`` as an int or None. Raises ``ValueError``/``TypeError`` that says what ``name`` may be."""
     if total_steps is None:
         return None
     if isinstance(total_steps, bool) or not hasattr(total_steps, "__index__"):
         raise TypeError(
-            f"total_steps must be a whole number or None for an unknown length; "
+            f"{name} must be a whole number or None for an unknown length; "
             f"got {total_steps!r:.80} ({type(total_steps).__name__})"
         )
     total = total_steps.__index__()
     if total < 0:
-        raise ValueError(f"total_steps must be 0 or more, or None for an unknown length; got {total}")
+        raise ValueError(f"{name} must be 0 or more, or None for an unknown length; got {total}")
     return int(total)
+
+
+def run_begun_by(step: int) -> Run:
+    """The run of unknown length that a snapshot at ``step`` begins when nobody started one.
+
+    A session that begins at 0 or 1 begins a run; any other first step says that it goes on from there.
+    """
+    return Run(initial_step=step if step > 1 else 0)

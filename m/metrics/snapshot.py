@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from m.metrics.values import DeferredNumber, to_metric, to_number
+from m.metrics.values import DeferredNumber, leave_out, to_metric, to_number
 
 
 @dataclass(slots=True, frozen=True)
@@ -82,12 +82,10 @@ class TrainingSnapshot:
             self,
             aux_loss if aux_loss is None or type(aux_loss) is float else _number(self, "aux_loss", aux_loss),
         )
-        _set_expert_utilization(self, _experts(self, expert_utilization) if expert_utilization else {})
+        _set_expert_utilization(self, {} if expert_utilization is None else _experts(self, expert_utilization))
         _set_batch_size(
             self,
-            batch_size
-            if batch_size is None or type(batch_size) is int
-            else _number(self, "batch_size", batch_size),
+            batch_size if batch_size is None or type(batch_size) is int else _number(self, "batch_size", batch_size),
         )
         _set_sequence_length(
             self,
@@ -107,13 +105,19 @@ class TrainingSnapshot:
             if gradient_norm is None or type(gradient_norm) is float
             else _number(self, "gradient_norm", gradient_norm),
         )
-        _set_custom_metrics(self, _customs(self, custom_metrics) if custom_metrics else {})
+        _set_custom_metrics(self, {} if custom_metrics is None else _customs(self, custom_metrics))
 
 
 class PendingSnapshot(TrainingSnapshot):
     """A snapshot of which some numbers are still on their way from a device, as `DeferredNumber`."""
 
     __slots__ = ()
+
+    def is_ready(self) -> bool:
+        """`resolve` will not wait."""
+        values = [getattr(self, name) for name in NUMBER_FIELDS]
+        values += [*self.expert_utilization.values(), *self.custom_metrics.values()]
+        return all(value.is_ready() for value in values if type(value) is DeferredNumber)
 
     def resolve(self) -> TrainingSnapshot:
         """The same snapshot with plain numbers; waits for the device. Never raises."""
@@ -123,8 +127,7 @@ class PendingSnapshot(TrainingSnapshot):
                 values[name] = values[name].resolve()
         for name in ("expert_utilization", "custom_metrics"):
             values[name] = {
-                key: value.resolve() if type(value) is DeferredNumber else value
-                for key, value in values[name].items()
+                key: value.resolve() if type(value) is DeferredNumber else value for key, value in values[name].items()
             }
         return TrainingSnapshot(**values)
 
@@ -143,6 +146,8 @@ NUMBER_FIELDS: Final = (
     "gradient_norm",
 )
 """The fields that hold one number or None."""
+
+_BY_NAME: Final = frozenset((*NUMBER_FIELDS, "expert_utilization"))
 
 (
     _set_step,
@@ -163,15 +168,18 @@ _set_attribute = object.__setattr__  # the only way to change the class of a fro
 def snapshot_of(metrics: Mapping[str, Any], step: int) -> TrainingSnapshot:
     """The snapshot that holds ``metrics`` by name: known names become its fields, the rest its custom metrics.
 
-    None values are left out; a ``train_loss`` that is not there stays absent.
+    None values are left out; a ``train_loss`` that is not there stays absent. A ``custom_metrics`` that is a mapping
+    joins the rest; a ``step`` among the metrics is a label like the argument, which wins, and no metric.
     """
     known: dict[str, Any] = {"train_loss": None}
     custom: dict[str, Any] = {}
     for name, value in metrics.items():
-        if value is None:
+        if value is None or name == "step":
             continue
-        if name in NUMBER_FIELDS or name == "expert_utilization":
+        if name in _BY_NAME:
             known[name] = value
+        elif name == "custom_metrics" and isinstance(value, Mapping):
+            custom.update(value)
         else:
             custom[name] = value
     return TrainingSnapshot(step, custom_metrics=custom, **known)
@@ -180,31 +188,46 @@ def snapshot_of(metrics: Mapping[str, Any], step: int) -> TrainingSnapshot:
 def _whole(step: Any) -> int:
     try:
         return operator.index(step)  # ints, bools, NumPy and PyTorch integers
-    except TypeError:
+    except Exception:
         pass
     try:
         number = step.item() if hasattr(step, "item") else step
         if isinstance(number, (int, float)) and number == int(number):
             return int(number)
-    except (TypeError, ValueError, OverflowError):
+    except Exception:
         pass
-    raise TypeError(f"step must be a whole number, such as 120; got {step!r:.80} ({type(step).__name__})")
+    raise TypeError(f"step must be a whole number, such as 120; got {_shown(step)} ({type(step).__name__})")
+
+
+def _shown(value: Any) -> str:
+    try:
+        return f"{value!r:.80}"
+    except Exception:
+        return "what cannot be shown"
 
 
 def _number(snapshot: TrainingSnapshot, name: str, value: Any) -> Any:
     if type(value) is int and -(2**53) <= value <= 2**53:
         return value
-    number = to_number(value, name)
-    if type(number) is DeferredNumber:
+    return _noted(snapshot, to_number(value, name))
+
+
+def _noted(snapshot: TrainingSnapshot, value: Any) -> Any:
+    """``value``; when it is still on its way, the snapshot is a pending one from now on."""
+    if type(value) is not DeferredNumber:
+        return value
+    if type(snapshot) is TrainingSnapshot:
         _set_attribute(snapshot, "__class__", PendingSnapshot)
-    return number
+    elif type(snapshot) is not PendingSnapshot:  # a user's subclass stays what it is
+        return value.resolve()
+    return value
 
 
 def _customs(snapshot: TrainingSnapshot, metrics: Mapping[str, Any]) -> dict[str, Any]:
     try:
         owned = dict(metrics)
-    except (TypeError, ValueError):
-        to_number([], "custom_metrics")
+    except Exception:  # no mapping, or one that another thread is changing
+        leave_out(metrics, "custom_metrics", "a mapping of names to values")
         return {}
     for name, value in owned.items():
         if type(value) is not float or type(name) is not str:
@@ -213,20 +236,23 @@ def _customs(snapshot: TrainingSnapshot, metrics: Mapping[str, Any]) -> dict[str
         return owned  # the common case: names and floats
     plain: dict[str, Any] = {}
     for name, value in owned.items():
-        value = to_metric(value, name)
-        if value is None:
-            continue
-        if type(value) is DeferredNumber:
-            _set_attribute(snapshot, "__class__", PendingSnapshot)
-        plain[_free_name(name, plain)] = value
+        if type(name) is not str:
+            try:
+                name = str(name)
+            except Exception:
+                leave_out(name, f"custom_metrics[a {type(name).__name__}]", "a name")
+                continue
+        metric = to_metric(value, name)
+        if metric is not None:
+            plain[_free_name(name, plain)] = _noted(snapshot, metric)
     return plain
 
 
 def _experts(snapshot: TrainingSnapshot, utilization: Mapping[int, float]) -> dict[int, float]:
     try:
         owned = dict(utilization)
-    except (TypeError, ValueError):
-        to_number([], "expert_utilization")
+    except Exception:
+        leave_out(utilization, "expert_utilization", "a mapping of expert ids to shares")
         return {}
     for expert, share in owned.items():
         if type(share) is not float or type(expert) is not int:
@@ -235,10 +261,14 @@ def _experts(snapshot: TrainingSnapshot, utilization: Mapping[int, float]) -> di
         return owned
     plain: dict[int, float] = {}
     for expert, share in owned.items():
+        key: Any = expert
         try:
-            number: Any = int(expert)
-        except (TypeError, ValueError):
-            to_number([], f"expert_utilization[{expert!r:.40}]")
+            number = int(key) if isinstance(key, str) else _whole(key)
+        except Exception:
+            leave_out(key, f"expert_utilization[{_shown(key)}]", "the number of an expert")
+            continue
+        if number in plain:
+            leave_out(key, f"expert_utilization[{_shown(key)}]", "another expert than one given before")
             continue
         value = _number(snapshot, f"expert_utilization[{number}]", share)
         if value is not None:
@@ -246,12 +276,11 @@ def _experts(snapshot: TrainingSnapshot, utilization: Mapping[int, float]) -> di
     return plain
 
 
-def _free_name(name: Any, taken: Mapping[str, Any]) -> str:
-    """``name`` as text; the keys 0 and "0" must not become one metric."""
-    text = name if type(name) is str else str(name)
-    if text not in taken:
-        return text
+def _free_name(name: str, taken: Mapping[str, Any]) -> str:
+    """The keys 0 and "0" must not become one metric."""
+    if name not in taken:
+        return name
     suffix = 2
-    while f"{text}_{suffix}" in taken:
+    while f"{name}_{suffix}" in taken:
         suffix += 1
-    return f"{text}_{suffix}"
+    return f"{name}_{suffix}"

@@ -36,13 +36,25 @@ class DeferredNumber:
         self._name = name
         self._event = event
 
+    def is_ready(self) -> bool:
+        """`resolve` will not wait."""
+        try:
+            if self._event is not None:
+                return bool(self._event.query())
+            asks = getattr(self._value, "is_ready", None)  # JAX
+            return True if asks is None else bool(asks())
+        except Exception:
+            return True  # resolve says what is wrong
+
     def resolve(self) -> Number | None:
+        """The number, waiting for the copy. None (counted) when it could not be had."""
         try:
             if self._event is not None:
                 self._event.synchronize()
             return _plain(self._value.item(), self._name)
         except Exception as error:
-            return _give_up(self._value, self._name, error)
+            _give_up(self._value, self._name, error)
+            return None
 
     def __float__(self) -> float:
         number = self.resolve()
@@ -63,8 +75,10 @@ def to_number(value: Any, name: str) -> Number | DeferredNumber | None:
         if isinstance(value, (float, int)) or hasattr(value, "__float__"):
             return _plain(value, name)
     except Exception as error:
-        return _give_up(value, name, error)
-    return _give_up(value, name, None)
+        _give_up(value, name, error)
+        return None
+    _give_up(value, name, None)
+    return None
 
 
 def to_metric(value: Any, name: str) -> Any:
@@ -75,11 +89,22 @@ def to_metric(value: Any, name: str) -> Any:
     kind = type(value)
     if kind is str or kind is bool or value is None:
         return value
-    if isinstance(value, (float, int)) or hasattr(value, "item") or hasattr(value, "__float__"):
-        return to_number(value, name)
-    if hasattr(value, "dtype") or hasattr(value, "__array__"):
-        return _give_up(value, name, None)
+    if isinstance(value, str):  # np.str_, an Enum of strings
+        return str.__str__(value)
+    try:
+        if isinstance(value, (float, int)) or hasattr(value, "item") or hasattr(value, "__float__"):
+            return to_number(value, name)
+        if hasattr(value, "dtype") or hasattr(value, "__array__"):
+            return _give_up(value, name, None)
+    except Exception as error:  # an object that answers hasattr with an exception
+        _give_up(value, name, error)
+        return None
     return value
+
+
+def leave_out(value: Any, name: str, wanted: str = "one number") -> None:
+    """Count a value that is not what was ``wanted``, and name it once in the log."""
+    _give_up(value, name, None, wanted)
 
 
 def unconvertible_count() -> int:
@@ -90,7 +115,8 @@ def unconvertible_count() -> int:
 def _from_array(value: Any, name: str) -> Number | DeferredNumber | None:
     size = value.numel() if hasattr(value, "numel") else getattr(value, "size", 1)
     if size != 1:
-        return _give_up(value, name, None)
+        _give_up(value, name, None)
+        return None
     device = getattr(value, "device", None)
     kind = getattr(device, "type", None)  # only PyTorch names its device types
     if kind is not None and kind not in ("cpu", "meta"):
@@ -119,18 +145,21 @@ def _plain(value: Any, name: str) -> Number | None:
         return int(value) if -_EXACT_INT <= value < _EXACT_INT else float(value)
     if hasattr(value, "__float__"):
         return float(value)
-    return _give_up(value, name, None)
+    _give_up(value, name, None)
+    return None
 
 
-def _give_up(value: Any, name: str, error: Exception | None) -> Number | None:
+def _give_up(value: Any, name: str, error: Exception | None, wanted: str = "one number") -> None:
     global _unconvertible
     _unconvertible += 1
-    name = str(name)[:60]
-    if name in _warned or len(_warned) >= _MAX_NAMED:
-        return None
-    _warned.add(name)
-    shape = getattr(value, "shape", None)
-    what = type(value).__name__ + (f" of shape {tuple(shape)}" if shape is not None else "")
-    why = f" ({type(error).__name__}: {str(error)[:200]})" if error is not None else ""
-    logger.warning("metric %r is a %s, not one number, and is left out%s", name, what, why)
-    return None
+    try:
+        name = str(name)[:60]
+        if name in _warned or len(_warned) >= _MAX_NAMED:
+            return
+        _warned.add(name)
+        shape = getattr(value, "shape", None)
+        what = type(value).__name__ + (f" of shape {tuple(shape)}" if shape is not None else "")
+        why = f" ({type(error).__name__}: {str(error)[:200]})" if error is not None else ""
+        logger.warning("metric %r is a %s, not %s, and is left out%s", name, what, wanted, why)
+    except Exception:  # foreign code: a shape, a text, a logging handler; the count must do
+        pass

@@ -15,12 +15,13 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
+from m.metrics import buckets
 from m.metrics.history import History
 from sinks.plotting.colors import DIM, FRAME
 from sinks.plotting.dress import LETTERS, new_axes
 from sinks.plotting.glyphs import plain
 from sinks.plotting.plan import HeatMap
-from sinks.plotting.points import Floats
+from sinks.plotting.points import Floats, older_buckets
 from sinks.plotting.text import tick_text
 
 MOST_COLUMNS: Final = 700
@@ -114,30 +115,61 @@ class LoadTable:
 
 def load_table(histories: list[History], among: int, newest: int | None = None) -> LoadTable | None:
     """The loads of the experts whose ``histories`` these are, ``among`` being all experts; None without any points."""
-    columns = [
-        (np.frombuffer(steps), np.frombuffer(values)) if steps else (_NONE, _NONE)
-        for steps, values in (history.columns(newest) for history in histories)
-    ]
-    steps = [column for column, _ in columns if column.size]
+    kept = [_loads(history, newest) for history in histories]
+    steps = [each.earliest for each in kept if each.earliest.size]
     if not steps:
         return None
     first = min(float(column.min()) for column in steps)
-    last = max(float(column.max()) for column in steps)
-    gaps = np.abs(np.diff(steps[0]))
-    spacing = float(gaps[gaps > 0].min()) if (gaps > 0).any() else 1.0
+    last = max(float(each.latest.max()) for each in kept if each.latest.size)
+    spacing = next(each.spacing for each in kept if each.earliest.size)
     together = max(1, math.ceil((last - first) / spacing / MOST_COLUMNS))
     width = spacing * together
     count = round((last - first) / width) + 1
-    table = np.full((len(columns), count), np.nan)
-    for row, (at, values) in enumerate(columns):
-        there = np.isfinite(values)
-        loads = np.clip(values[there], 0.0, _LARGEST_LOAD)
-        places = np.minimum(((at[there] - first) / width + 0.5).astype(np.intp), count - 1)
-        number = np.bincount(places, minlength=count)
-        total = np.bincount(places, weights=loads, minlength=count)
-        np.divide(total, number, out=table[row], where=number > 0)
+    table = np.full((len(kept), count), np.nan)
+    for row, each in enumerate(kept):
+        low, high = (
+            np.minimum(((at - first) / width + 0.5).astype(np.intp), count - 1) for at in (each.earliest, each.latest)
+        )
+        columns = high - low + 1  # a bucket of points counts in each column that it reaches, for an equal part
+        places = np.repeat(low, columns) + np.arange(columns.sum()) - np.repeat(np.cumsum(columns) - columns, columns)
+        weights = np.repeat(each.numbers / columns, columns)
+        number = np.bincount(places, weights=weights, minlength=count)
+        total = np.bincount(places, weights=np.repeat(each.loads, columns) * weights, minlength=count)
+        np.divide(total, number, out=table[row], where=number > 0.0)
     given = ~np.isnan(table)
     fair = np.where(given, table, 0.0).sum(axis=0) / max(among, len(histories))
     loads = np.full(table.shape, np.nan)
     np.divide(table, fair, out=loads, where=given & (fair > 0.0))
     return LoadTable(loads, first, first + (count - 1) * width, width, together)
+
+
+@dataclass(slots=True, frozen=True)
+class _Loads:
+    """The loads of one expert: raw points by themselves, older ones as the means of buckets."""
+
+    earliest: Floats
+    """Step of the point, or the first step of the bucket."""
+    latest: Floats
+    loads: Floats
+    numbers: Floats
+    """How many finite points each stands for."""
+    spacing: float
+    """The smallest distance of two of the raw steps; 1 where there are no two."""
+
+
+def _loads(history: History, newest: int | None) -> _Loads:
+    kept = history.kept(newest)
+    steps, values = (np.frombuffer(column) if column else _NONE for column in (kept.steps, kept.values))
+    older = older_buckets(kept, newest)
+    gaps = np.abs(np.diff(steps))
+    spacing = float(gaps[gaps > 0].min()) if (gaps > 0).any() else 1.0
+    finite = older[buckets.COUNT] - older[buckets.NAN] - older[buckets.INFINITE]
+    there = np.isfinite(values)
+    loads = np.concatenate((older[buckets.MEAN], np.where(there, values, 0.0)))
+    return _Loads(
+        earliest=np.concatenate((older[buckets.EARLIEST], steps)),
+        latest=np.concatenate((older[buckets.LATEST], steps)),
+        loads=np.clip(loads, 0.0, _LARGEST_LOAD),
+        numbers=np.concatenate((finite, there)),
+        spacing=spacing,
+    )

@@ -1,24 +1,26 @@
 """From a history to what one line draws: broken where it must be, thinned where nobody could see the difference.
 
-Pure NumPy, no matplotlib.
+Thinning is by the cells of `m.metrics.buckets`, whose size is a power of two: while a run grows, what is drawn of a
+cell stays the same until pairs of cells are put together. Pure NumPy, no matplotlib.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from m.metrics.history import History
+from m.metrics import buckets
+from m.metrics.history import History, Kept
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Indices: TypeAlias = npt.NDArray[np.intp]
 
 MOST_POINTS: Final = 2000
-"""About so many points are drawn of one line: more than a panel has pixels."""
+"""About so many points are drawn of one line, four of each cell: more than a panel has pixels."""
 FARTHEST: Final = 1e300
 """Values beyond are drawn here: matplotlib's limits and ticks overflow near the largest float."""
 NEAREST: Final = 1e-300
@@ -46,61 +48,118 @@ class Points:
     infinite: int
     not_positive: int
     """Values that a log axis leaves out."""
+    together: int = 1
+    """Points of a cell, of which at most the extremes, the ends and a gap are drawn."""
 
 
 def points_of(history: History, *, log: bool = False, newest: int | None = None) -> Points:
     """What to draw of ``history``, or of its ``newest`` points.
 
     NaN, infinities and, on a ``log`` axis, values that are not positive interrupt the line and are counted. A step
-    that goes backwards begins a new piece of line; nothing is sorted or dropped. Of many points the extremes stay.
+    that goes backwards begins a new piece of line; nothing is sorted or dropped. Of many points the extremes stay, and
+    the work does not grow with the length of the run. More ``newest`` points than are kept raw begin with a bucket.
     """
-    steps, values = history.columns(newest)
-    x: Floats = np.frombuffer(steps) if steps else np.empty(0)
-    y: Floats = np.frombuffer(values) if values else np.empty(0)
-    if not x.size:
+    kept = history.kept(newest)
+    x: Floats = np.frombuffer(kept.steps) if kept.steps else np.empty(0)
+    y: Floats = np.frombuffer(kept.values) if kept.values else np.empty(0)
+    older = older_buckets(kept, newest)
+    if not x.size and not older.shape[1]:
         return Points(x, y, np.empty(0, np.intp), 0, None, None, x, 0, 0, 0)
-    finite = np.isfinite(y)
-    nan = int(np.isnan(y).sum())
-    drawn = finite & (y > 0.0) if log else finite
-    y = np.where(drawn, np.clip(y, NEAREST if log else -FARTHEST, FARTHEST), np.nan)
-    shown = y[drawn]
-    line_x, line_y = thinned(*_broken_where_backwards(x, y))
+    total = kept.start + x.size
+    before = kept.folded.last_step if older.shape[1] else None
+    size, table = _cells(
+        older, x, y, kept.start, before, total if newest is None else min(newest, total), MOST_POINTS
+    )
+    line_x, line_y = _line(table, log=log)
+    low = table[(buckets.LEAST_POSITIVE if log else buckets.LEAST) + 2]
+    high = table[buckets.GREATEST + 2]
+    low = low[~np.isnan(low)]
+    nan, infinite, not_positive = (
+        int(table[row].sum()) for row in (buckets.NAN, buckets.INFINITE, buckets.NOT_POSITIVE)
+    )
     return Points(
         x=line_x,
         y=line_y,
         alone=_alone(line_y),
-        count=int(x.size),
-        steps=(float(x.min()), float(x.max())),
-        values=(float(shown.min()), float(shown.max())) if shown.size else None,
-        broken=x[~finite],
+        count=int(table[buckets.COUNT].sum()),
+        steps=(float(table[buckets.EARLIEST].min()), float(table[buckets.LATEST].max())),
+        values=_clipped(float(low.min()), float(np.nanmax(high)), log=log) if low.size else None,
+        broken=_broken(older, x, y),
         nan=nan,
-        infinite=int(x.size - finite.sum()) - nan,
-        not_positive=int((finite & ~drawn).sum()),
+        infinite=infinite,
+        not_positive=not_positive if log else 0,
+        together=size,
     )
 
 
 def thinned(x: Floats, y: Floats, most: int = MOST_POINTS) -> tuple[Floats, Floats]:
-    """At most about ``most`` points that look the same: of each stretch the first, last, least, greatest and a gap."""
+    """At most about ``most`` points that look the same: of each cell the first, last, least, greatest and a gap."""
     if x.size <= most:
         return x, y
-    length = -(-5 * x.size // most)  # five points are kept of each stretch
-    whole = x.size // length * length
-    rows = y[:whole].reshape(-1, length)
-    missing = np.isnan(rows)
-    starts = np.arange(0, whole, length)
-    low = np.where(missing, np.inf, rows).argmin(axis=1)
-    high = np.where(missing, -np.inf, rows).argmax(axis=1)
-    gaps = missing.argmax(axis=1)  # the first NaN; position 0, which is kept anyway, where there is none
-    kept: Any = (starts, starts + low, starts + high, starts + gaps, starts + length - 1, np.arange(whole, x.size))
-    indices = np.unique(np.concatenate(kept))
-    return x[indices], y[indices]
+    _, table = _cells(np.empty((buckets.ROWS, 0)), x, y, 0, None, x.size, most)
+    return _line(table, log=False)
 
 
-def _broken_where_backwards(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    back = np.flatnonzero(np.diff(x) < 0) + 1
-    if not back.size:
-        return x, y
-    return np.insert(x, back, x[back]), np.insert(y, back, np.nan)
+def older_buckets(kept: Kept, newest: int | None) -> Floats:
+    """The buckets that stand for the points before the raw ones in ``kept``, old to new; of the ``newest`` points as
+    many as lie within whole buckets."""
+    if not kept.folded.levels or (newest is not None and newest <= len(kept.steps)):
+        return np.empty((buckets.ROWS, 0))
+    table = np.concatenate(kept.folded.levels[::-1], axis=1)
+    if newest is None:
+        return table
+    return table[:, table[buckets.START] >= kept.start + len(kept.steps) - newest]
+
+
+def _cells(
+    older: Floats, x: Floats, y: Floats, start: int, before: float | None, points: int, most: int
+) -> tuple[int, Floats]:
+    """Buckets in cells of one size, which comes with them: of ``older`` buckets and the raw points, which begin at the
+    index ``start`` with the step ``before`` in front of them; of few points, each. They are ``points`` or a bucket
+    less in all."""
+    if not older.shape[1] and x.size <= most:
+        return 1, buckets.bucketed(x, y, start, 1, before)
+    # the cells of a table are powers of two, so the points of its largest bucket tell how large they are
+    smallest = 1 << (int(older[buckets.COUNT].max(initial=1.0)) - 1).bit_length()
+    borders = int((np.diff(x) < 0).sum() + older[buckets.BORDER].sum())
+    size, across = buckets.cell_size(points, borders, smallest, most // 4)
+    table = buckets.merged(older, size, across=across)
+    if x.size:
+        table = np.concatenate((table, buckets.bucketed(x, y, start, size, before)), axis=1)
+    return size, buckets.merged(table, size, across=across)
+
+
+def _line(table: Floats, *, log: bool) -> tuple[Floats, Floats]:
+    """The points that stand for each bucket in the order of the run, with NaN where the line is broken."""
+    rows = (buckets.FIRST, buckets.LAST, buckets.LEAST, buckets.GREATEST, *((buckets.LEAST_POSITIVE,) * log))
+    number = table.shape[1]
+    index = np.concatenate([table[row] for row in (*rows, buckets.BREAK)])
+    x = np.concatenate([table[row + 1] for row in (*rows, buckets.BREAK)])
+    y = np.concatenate([*(table[row + 2] for row in rows), np.full(number, np.nan)])
+    of = np.tile(np.arange(number), len(rows) + 1)
+    index, positions = np.unique(index, return_index=True)  # the missing ones are one NaN, the last
+    if index.size and np.isnan(index[-1]):
+        positions = positions[:-1]
+    x, y, of = x[positions], y[positions], of[positions]
+    drawn = y > 0.0 if log else ~np.isnan(y)
+    y = np.where(drawn, np.clip(y, NEAREST if log else -FARTHEST, FARTHEST), np.nan)
+    new = np.diff(of, prepend=-1) > 0
+    crossed = table[buckets.CROSSED, of] > 0.0
+    apart = (new & (table[buckets.BORDER, of] > 0.0)) | crossed | np.concatenate(([False], crossed[:-1]))
+    apart[0] = False
+    at = np.flatnonzero(apart)
+    return (np.insert(x, at, x[at]), np.insert(y, at, np.nan)) if at.size else (x, y)
+
+
+def _clipped(low: float, high: float, *, log: bool) -> tuple[float, float]:
+    least = NEAREST if log else -FARTHEST
+    return min(max(low, least), FARTHEST), min(max(high, least), FARTHEST)
+
+
+def _broken(older: Floats, x: Floats, y: Floats) -> Floats:
+    """Steps of values that are not finite; of a bucket the first and the last."""
+    ends = older[buckets.BREAK + 1 : buckets.BREAK + 3].T.ravel()
+    return np.concatenate((ends[~np.isnan(ends)], x[~np.isfinite(y)]))
 
 
 def _alone(y: Floats) -> Indices:

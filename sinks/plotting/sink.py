@@ -1,6 +1,6 @@
 """The sink that turns a run into a figure: it records numbers at every step and draws when somebody asks.
 
-Recording takes a few microseconds and loads no matplotlib.
+Recording takes a few microseconds and loads no matplotlib; memory does not grow with the length of the run.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from m.metrics.alerts import Alert
+from m.metrics.history import load_numpy
 from m.metrics.named import SETTING_FIELDS, NamedHistories
 from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
@@ -54,9 +55,9 @@ class PlotSink:
     a window where there is a screen, else nowhere. When the window is closed or cannot be had, that is a line in the
     log, and the run goes on.
 
-    Asked for by `figure`, `force_update` or `save_plot`, the figure shows every point up to that moment. All of these
-    may be called from any thread, before the first snapshot and after `close`. Raises ``TypeError``/``ValueError`` for
-    a configuration that cannot work.
+    Asked for by `figure`, `force_update` or `save_plot`, the figure shows every point up to that moment; of thousands
+    it shows the extremes, and every one of them. All of these may be called from any thread, before the first snapshot
+    and after `close`. Raises ``TypeError``/``ValueError`` for a configuration that cannot work.
     """
 
     def __init__(
@@ -165,9 +166,13 @@ class PlotSink:
     # -- what the hub calls -------------------------------------------------------------------------------------------
 
     def start(self, run: Run) -> None:
-        """A run begins. What was recorded before belongs to another run: that is summed up and forgotten."""
+        """A run begins. What was recorded before belongs to another run: that is summed up and forgotten.
+
+        Loads NumPy, which a run of more than ten thousand steps needs and which takes time in the middle of one.
+        """
         if self._closed:
             return
+        load_numpy()
         self._sum_up()
         with self._drawing:
             self._run = run

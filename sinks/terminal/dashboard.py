@@ -17,9 +17,10 @@ from m.metrics.throughput import RateMeter, throughput
 from sinks.terminal import groups, numbers
 from sinks.terminal.config import VisualizationConfig
 from sinks.terminal.custom import CustomTable
-from sinks.terminal.groups import Levels
+from sinks.terminal.experts import experts
 from sinks.terminal.look import DIM, LOOK, PLAIN, Glyphs, Row
 from sinks.terminal.progress import Progress, progress_row
+from sinks.terminal.rows import Levels, clip, pad, rule, value_style
 from sinks.terminal.state import State, View
 from sinks.terminal.trends import Trends
 
@@ -184,7 +185,7 @@ class Dashboard:
             return [*left, *tail]
         body: list[Row] = []
         for index in range(max(len(left), len(right))):
-            one = groups.pad(left[index] if index < len(left) else (), column)
+            one = pad(left[index] if index < len(left) else (), column)
             body.append((*one, (" " * gap, PLAIN), *(right[index] if index < len(right) else ())))
         return [*body, *tail]
 
@@ -195,7 +196,7 @@ class Dashboard:
             "status": groups.status(
                 state, self._trends, width, glyphs, experts_missing=wants_experts and not view.experts
             ),
-            "experts": groups.experts(view.experts, width, glyphs) if wants_experts else [[]],
+            "experts": experts(view.experts, width, glyphs) if wants_experts else [[]],
             "performance": self._performance(view, width),
             "alerts": groups.alerts(state.alerts, width, glyphs),
             "custom": [[]],
@@ -252,12 +253,12 @@ class Dashboard:
         """What remains on the screen when the run is over: how long it took, and each loss in one row."""
         state = self.state
         steps = 0 if state.latest is None else max(state.completed() - state.run.initial_step, 0)
-        parts = [f"{steps} steps in {numbers.duration(self.elapsed_s)}"]
+        parts = [f"{steps} step{'' if steps == 1 else 's'} in {numbers.duration(self.elapsed_s)}"]
         if self.elapsed_s > 0 and steps:
             parts.append(f"{numbers.count(steps / self.elapsed_s)} steps/s")
         if state.alerts:
-            parts.append(f"{len(state.alerts)} alerts")
-        title = groups.rule("summary", [f" {self.glyphs.dot} ".join(parts)], width, self.glyphs)
+            parts.append(f"{len(state.alerts)} alert{'s' if len(state.alerts) > 1 else ''}")
+        title = rule("summary", [f" {self.glyphs.dot} ".join(parts)], width, self.glyphs)
         rows: list[Row] = [title]
         digits = 0 if state.latest is None else len(str(state.latest.step))
         for name in ("train_loss", "val_loss", "aux_loss"):
@@ -268,13 +269,13 @@ class Dashboard:
             at = "" if best is None else f" at step {course.best_step:>{digits}}"
             row: Row = (
                 (f" {name:<11}", PLAIN),
-                (f"  last {numbers.number(course.last, 9)}", groups.value_style(course.last)),
+                (f"  last {numbers.number(course.last, 9)}", value_style(course.last)),
                 (f"  best {numbers.number(best, 9)}", PLAIN),
                 (at.ljust(9 + digits), DIM),
                 (f"  {course.nonfinite} not finite" if course.nonfinite else "", LOOK),
                 (f"  first {numbers.number(course.first, 9)}", DIM),
             )
-            rows.append(groups.clip(row, width))
+            rows.append(clip(row, width))
         return rows
 
 

@@ -1,4 +1,4 @@
-"""The tables: pure functions from what is known to rows of styled text, each in several sizes.
+"""The tables but that of the experts: pure functions from what is known to rows, each in several sizes.
 
 A group gives its rows at several levels, the fullest first; the layout picks. Names are cut in the middle when they
 must be, numbers never.
@@ -13,79 +13,15 @@ from rich.cells import cell_len
 from rich.style import Style
 
 from m.metrics.alerts import Alert
-from m.metrics.experts import DEAD_BELOW, expert_balance
 from m.metrics.performance import SystemMetrics, ThroughputMetrics
 from m.metrics.system import Machine
 from sinks.terminal import numbers
 from sinks.terminal.course import Course
-from sinks.terminal.look import BAR, BETTER, DIM, LOOK, NAME, PLAIN, TITLE, VALUE, WORSE, Glyphs, Row, Span
+from sinks.terminal.look import DIM, LOOK, NAME, PLAIN, VALUE, WORSE, Glyphs, Row, Span
+from sinks.terminal.rows import Levels, arrow, clip, pad, row_width, rule, value_style
 from sinks.terminal.state import State
 from sinks.terminal.text import fit, safe, shorten
-from sinks.terminal.trends import Direction, Trends, better
-
-Levels = list[list[Row]]
-"""The same group at shrinking sizes; the last may be empty."""
-
-_ARROW_ORDER: Final = (Direction.UP, Direction.DOWN, Direction.SAME)
-
-
-def row_width(row: Row) -> int:
-    """Cells that ``row`` takes."""
-    return sum(cell_len(text) for text, _ in row)
-
-
-def clip(row: Row, width: int) -> Row:
-    """``row`` in at most ``width`` cells: whole pieces are left out from the right, so that no number is cut."""
-    if row_width(row) <= width:
-        return row
-    kept: list[Span] = []
-    room = width
-    for text, style in row:
-        cells = cell_len(text)
-        if cells > room:
-            break
-        kept.append((text, style))
-        room -= cells
-    return tuple(kept)
-
-
-def pad(row: Row, width: int) -> Row:
-    """``row`` in exactly ``width`` cells."""
-    row = clip(row, width)
-    missing = width - row_width(row)
-    return (*row, (" " * missing, PLAIN)) if missing else row
-
-
-def rule(title: str, notes: Sequence[str], width: int, glyphs: Glyphs) -> Row:
-    """A line with the group's title and, as far as there is room, its notes; the last notes matter most."""
-    line = glyphs.rule
-    head = f"{line}{line} {title} "
-    shown = list(notes)
-    separator = f" {glyphs.dot} "
-    while shown and cell_len(head) + cell_len(separator.join(shown)) + 5 > width:
-        shown.pop(0)
-    if not shown:
-        return ((f"{line}{line} ", DIM), (title, TITLE), (" " + line * max(width - cell_len(head), 0), DIM))
-    note = separator.join(shown)
-    fill = line * (width - cell_len(head) - cell_len(note) - 4)
-    return ((f"{line}{line} ", DIM), (title, TITLE), (f" {fill} ", DIM), (note, PLAIN), (f" {line}{line}", DIM))
-
-
-def arrow(name: str, way: Direction, glyphs: Glyphs) -> Span:
-    """One cell: the direction, coloured where it is good or bad news."""
-    if way is Direction.UNKNOWN:
-        return (" ", PLAIN)
-    sign = {Direction.UP: glyphs.up, Direction.DOWN: glyphs.down, Direction.SAME: glyphs.same}[way]
-    news = better(name, way)
-    return (sign, DIM if news is None else BETTER if news else WORSE)
-
-
-def value_style(value: float | None) -> Style:
-    """Red for what is not finite, dim for what is missing."""
-    if value is None:
-        return DIM
-    return VALUE if value - value == 0.0 else WORSE
-
+from sinks.terminal.trends import Direction, Trends
 
 # -- training status ----------------------------------------------------------------------------------------------
 
@@ -167,119 +103,6 @@ def _loss_row(name: str, course: Course, trends: Trends, width: int, glyphs: Gly
         elif name == "val_loss":
             remark = (*remark, (f"   measured at {course.last_step:>{digits}}", DIM))
     return clip((*row, *remark), width)
-
-
-# -- experts ------------------------------------------------------------------------------------------------------
-
-_BAR_CELLS: Final = 10  # eight cells are the fair share, two more show overload
-_FAIR_CELLS: Final = 8
-
-
-def experts(utilization: Mapping[int, float], width: int, glyphs: Glyphs) -> Levels:
-    """Load of every expert against the fair share, and the indicators of balance."""
-    if not utilization:
-        return [[]]
-    balance = expert_balance(utilization)
-    ids = sorted(utilization)
-    if balance is None:
-        title = rule("experts", [f"{len(ids)} experts", "no load"], width, glyphs)
-        return [[title], []]
-    dead = _dead_note(balance.dead)
-    notes = [
-        f"{balance.n} experts",
-        f"entropy {balance.entropy:.2f}",
-        f"effective {balance.effective:.1f}",
-        f"cv {balance.cv:.2f}",
-        dead,
-    ]
-    title = rule("experts", notes, width, glyphs)
-    loads = [utilization[expert] for expert in ids]
-    fair = sum(load for load in loads if load > 0) / len(loads)
-    cells = _expert_cells(ids, loads, fair, width, glyphs)
-    strips = _expert_strips(loads, fair, width - 2, glyphs)
-    strip_rows: list[Row] = [((" ", PLAIN), *strip) for strip in strips]
-    one = _expert_line(loads, fair, balance.cv, dead, bool(balance.dead), width, glyphs)
-    full = cells if len(cells) <= 8 else strip_rows
-    return [[title, *full], [title, *strip_rows[:2]], [one], []]
-
-
-def _dead_note(dead: Sequence[int]) -> str:
-    if not dead:
-        return "dead none"
-    more = f" +{len(dead) - 4}" if len(dead) > 4 else ""
-    return "dead " + ",".join(str(expert) for expert in dead[:4]) + more
-
-
-def _expert_cells(ids: Sequence[int], loads: Sequence[float], fair: float, width: int, glyphs: Glyphs) -> list[Row]:
-    digits = max(len(str(expert)) for expert in ids)
-    cell = digits + 1 + _BAR_CELLS + 6
-    most = max((width - 1 + 2) // (cell + 2), 1)
-    per_row = -(-len(ids) // -(-len(ids) // most))  # no more rows than needed, and those evenly filled
-    rows: list[Row] = []
-    for start in range(0, len(ids), per_row):
-        spans: list[Span] = []
-        for expert, load in list(zip(ids, loads, strict=True))[start : start + per_row]:
-            style = _load_style(load, fair)
-            spans += [
-                (" " if not spans else "  ", PLAIN),
-                (f"{expert:>{digits}} ", DIM),
-                (_bar(load / fair if fair > 0 else 0.0, glyphs), style if style is not PLAIN else BAR),
-                (_share(load), VALUE if style is PLAIN else style),
-            ]
-        rows.append(clip(tuple(spans), width))
-    return rows
-
-
-def _share(load: float) -> str:
-    return f"{load:6.3f}" if 0 <= load < 10 else numbers.count(load).rjust(6)
-
-
-def _load_style(load: float, fair: float) -> Style:
-    """Red for a dead expert, yellow for one with twice its share."""
-    if not load >= DEAD_BELOW * fair:
-        return WORSE
-    return LOOK if load > 2 * fair else PLAIN
-
-
-def _bar(ratio: float, glyphs: Glyphs) -> str:
-    eighths = round(min(max(ratio, 0.0) * _FAIR_CELLS, _BAR_CELLS) * 8) if ratio == ratio else 0
-    full, part = divmod(eighths, 8)
-    return (glyphs.eighths[8] * full + (glyphs.eighths[part] if part else "")).ljust(_BAR_CELLS)
-
-
-def _expert_strips(loads: Sequence[float], fair: float, width: int, glyphs: Glyphs) -> list[tuple[Span, ...]]:
-    """One character an expert: its height is the load, full at twice the fair share. Runs of one style are joined."""
-    rows: list[tuple[Span, ...]] = []
-    for start in range(0, len(loads), max(width, 1)):
-        spans: list[Span] = []
-        for load in loads[start : start + max(width, 1)]:
-            style = _load_style(load, fair)
-            style = BAR if style is PLAIN else style
-            character = _level(load / fair if fair > 0 else 0.0, glyphs)
-            if spans and spans[-1][1] is style:
-                spans[-1] = (spans[-1][0] + character, style)
-            else:
-                spans.append((character, style))
-        rows.append(tuple(spans))
-    return rows
-
-
-def _level(ratio: float, glyphs: Glyphs) -> str:
-    top = len(glyphs.levels) - 1
-    return glyphs.levels[min(round(max(ratio, 0.0) / 2 * top), top)] if ratio == ratio else "?"
-
-
-def _expert_line(
-    loads: Sequence[float], fair: float, cv: float, dead: str, any_dead: bool, width: int, glyphs: Glyphs
-) -> Row:
-    """Everything in one row; many experts share a character, which then shows the least of them."""
-    tail: list[Span] = [(f"  cv {cv:.2f}", PLAIN), (f"  {dead}", WORSE if any_dead else PLAIN)]
-    room = width - 10 - sum(cell_len(text) for text, _ in tail)
-    if room < 4:
-        return clip(((" experts", NAME), *reversed(tail)), width)
-    group = -(-len(loads) // room)
-    least = [min(loads[start : start + group]) for start in range(0, len(loads), group)]
-    return clip(((" experts  ", NAME), *_expert_strips(least, fair, room, glyphs)[0], *tail), width)
 
 
 # -- speed and system ---------------------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ from rich.color import ColorSystem
 from rich.console import Console
 from rich.style import Style
 
-from sinks.terminal.groups import row_width
 from sinks.terminal.look import Row
+from sinks.terminal.rows import row_width
 
 HIDE_CURSOR: Final = "\x1b[?25l"
 SHOW_CURSOR: Final = "\x1b[?25h"
@@ -51,20 +51,24 @@ class Painter:
         """
         if above or columns != self._columns or len(rows) != len(self._shown):
             return self._paint_all(rows, columns, above)
-        changed: list[str] = []
-        at = len(rows) - 1  # the cursor rests in the last row
-        for index, row in enumerate(rows):
-            if row is self._shown_rows[index]:
-                continue
-            text = self.text(row)
-            if text != self._shown[index]:
-                changed.append(_move(index - at) + "\r" + _ERASE_LINE + text)
-                self._shown[index] = text
-                at = index
-            self._shown_rows[index] = row
+        texts = [
+            shown if row is shown_row else self.text(row)
+            for row, shown_row, shown in zip(rows, self._shown_rows, self._shown, strict=True)
+        ]
+        changed = [index for index, text in enumerate(texts) if text != self._shown[index]]
+        if 2 * len(changed) > len(rows):
+            # A new table is drawn from scratch: whatever others have written into the frame meanwhile, a C library or
+            # a forked worker past Python, goes with the old one.
+            return self._paint_all(rows, columns, above)
+        self._shown, self._shown_rows = texts, list(rows)
         if not changed:
             return ""
-        return HIDE_CURSOR + "".join(changed) + _move(len(rows) - 1 - at) + SHOW_CURSOR
+        out = [HIDE_CURSOR]
+        at = len(rows) - 1  # the cursor rests in the last row
+        for index in changed:
+            out += [_move(index - at), "\r", _ERASE_LINE, texts[index]]
+            at = index
+        return "".join([*out, _move(len(rows) - 1 - at), SHOW_CURSOR])
 
     def erase(self) -> str:
         """What to send so that the frame is gone and the cursor stands where it began."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from rich.console import Console
 
 from m.metrics.alerts import Alert
-from m.metrics.run import Run
+from m.metrics.run import Run, run_begun_by
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.terminal.config import VisualizationConfig, check
 from sinks.terminal.dashboard import Dashboard
@@ -60,7 +60,7 @@ class TerminalSink:
         if self._output is None:
             if self._closed:
                 return
-            self.start(Run(initial_step=max(snapshot.step, 0)))
+            self.start(run_begun_by(snapshot.step))
         if self._state.take(snapshot) and self._output is not None:
             self._output.tables_due()
 

@@ -1,0 +1,147 @@
+"""All sinks of a hub: who is on the list, and how one thing is said to each of them in order.
+
+Whatever one sink does, the others hear of it too; what must not be swallowed is raised when all have. Except for the
+list itself this is called in turn only (see ``turns``).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from m.hub.abilities import is_same, name_of
+from m.hub.reporting import graver, tell
+from m.hub.subscription import Subscription
+from m.hub.turns import Turns
+from m.metrics.snapshot import TrainingSnapshot
+
+_clock = time.perf_counter
+
+
+class Roster:
+    """The subscriptions in order. The tuple is replaced, never changed, so whoever goes through it is undisturbed."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self.change = threading.RLock()
+        """Held while the list changes; never while a sink is called, and never taken by emit."""
+        self.subscriptions: tuple[Subscription, ...] = ()
+
+    def add(self, sink: Any, name: str, make: Callable[[str], Subscription]) -> Subscription:
+        """Put the subscription that ``make`` gives for a free name on the list. ``ValueError`` for a known sink."""
+        with self.change:
+            if any(is_same(existing.sink, sink) for existing in self.subscriptions):
+                raise ValueError(f"sink {name_of(sink)} is subscribed to this hub already")
+            taken = {existing.name for existing in self.subscriptions}
+            free, number = name, 2
+            while free in taken:
+                free, number = f"{name}-{number}", number + 1
+            subscription = make(free)
+            self.subscriptions = (*self.subscriptions, subscription)
+            return subscription
+
+    def remove(self, sink: Any) -> Subscription | None:
+        """Take ``sink`` off the list and give its subscription, detached; None when it is not there."""
+        with self.change:
+            for subscription in self.subscriptions:
+                if is_same(subscription.sink, sink):
+                    self.subscriptions = tuple(each for each in self.subscriptions if each is not subscription)
+                    subscription.detach()
+                    return subscription
+            return None
+
+    def go_inert(self) -> None:
+        """In a forked child: nobody is on the list, and who is in the middle of going through it skips the rest."""
+        self.change = threading.RLock()
+        for subscription in self.subscriptions:
+            subscription.go_inert()
+        self.subscriptions = ()
+
+    def hand_out(self, snapshot: TrainingSnapshot) -> None:
+        """Hand ``snapshot`` to each sink in turn."""
+        turns = self._turns
+        raised: BaseException | None = None
+        before = _clock()
+        subscriptions = iter(self.subscriptions)
+        while True:
+            try:
+                for subscription in subscriptions:
+                    if subscription.aside_until is not None and subscription.is_aside():
+                        continue
+                    turns.busy_with = subscription
+                    try:
+                        subscription.deliver(snapshot)
+                    except BaseException as error:
+                        raised = graver(raised, subscription.failed_to_take(error, snapshot.step))
+                    else:
+                        subscription.taken += 1
+                        if subscription.failures_in_row and subscription.worker is None:
+                            subscription.recovered()
+                    now = _clock()
+                    subscription.seconds += now - before
+                    before = now
+                break
+            except BaseException as error:  # Ctrl-C between two sinks: the rest of them get the snapshot all the same
+                raised = graver(raised, error)
+        turns.busy_with = None
+        if raised is not None:
+            raise raised
+
+    def miss(self) -> None:
+        """A snapshot was emitted that no sink will see."""
+        for subscription in self.subscriptions:
+            subscription.missed += 1
+
+    def say(self, ability: str, *arguments: Any, then: Callable[[bool], object] | None = None) -> None:
+        """Call an ability of each attached sink that has it; ``then(succeeded)`` follows for every one on the list."""
+        raised: BaseException | None = None
+        for subscription in self.subscriptions:
+            try:
+                if subscription.is_attached:
+                    subscription.do(ability, *arguments, then=then)
+                elif then is not None:
+                    then(True)
+            except BaseException as error:
+                raised = graver(raised, error)
+        if raised is not None:
+            raise raised
+
+    def close(self, deadline: float, stuck: object) -> None:
+        """Flush and close every sink but ``stuck``, the newest first, and wait for those in the background."""
+        raised: BaseException | None = None
+        for subscription in reversed(self.subscriptions):
+            if subscription is stuck:
+                continue
+            for ability in ("flush", "close"):
+                try:
+                    subscription.do(ability)
+                except BaseException as error:
+                    raised = graver(raised, error)
+        try:
+            end_workers(self.subscriptions, 0.0 if isinstance(raised, KeyboardInterrupt) else deadline)
+        except BaseException as error:  # Ctrl-C: no more waiting
+            raised = graver(raised, error)
+            end_workers(self.subscriptions, 0.0)
+        for subscription in self.subscriptions:
+            subscription.detach(closed=True)
+            line = subscription.closing_line()
+            if line is not None:
+                tell(logging.WARNING, "%s", line)
+        if raised is not None:
+            raise raised
+
+    def is_on_worker(self) -> bool:
+        """The caller runs on the thread of one of the sinks."""
+        return any(each.worker is not None and each.worker.is_current() for each in self.subscriptions)
+
+
+def end_workers(subscriptions: Iterable[Subscription], deadline: float) -> bool:
+    """Have the sinks' threads finish, all by ``deadline``. False when the caller is one of them and goes on."""
+    workers = [subscription.worker for subscription in subscriptions if subscription.worker is not None]
+    for worker in workers:
+        worker.stop()
+    ended = [worker.join(deadline) for worker in workers]  # every one, whatever the first says
+    return all(ended)

@@ -1,0 +1,124 @@
+"""The table of experts: every one's load against the fair share, as cells, as a strip or in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from rich.cells import cell_len
+from rich.style import Style
+
+from m.metrics.experts import DEAD_BELOW, expert_balance
+from sinks.terminal import numbers
+from sinks.terminal.look import BAR, DIM, LOOK, NAME, PLAIN, VALUE, WORSE, Glyphs, Row, Span
+from sinks.terminal.rows import Levels, clip, rule
+
+_BAR_CELLS: Final = 10  # eight cells are the fair share, two more show overload
+_FAIR_CELLS: Final = 8
+
+
+def experts(utilization: Mapping[int, float], width: int, glyphs: Glyphs) -> Levels:
+    """Load of every expert against the fair share, and the indicators of balance."""
+    if not utilization:
+        return [[]]
+    balance = expert_balance(utilization)
+    ids = sorted(utilization)
+    if balance is None:
+        title = rule("experts", [f"{len(ids)} experts", "no load"], width, glyphs)
+        return [[title], []]
+    dead = _dead_note(balance.dead)
+    notes = [
+        f"{balance.n} experts",
+        f"entropy {balance.entropy:.2f}",
+        f"effective {balance.effective:.1f}",
+        f"cv {balance.cv:.2f}",
+        dead,
+    ]
+    title = rule("experts", notes, width, glyphs)
+    loads = [utilization[expert] for expert in ids]
+    fair = sum(load for load in loads if load > 0) / len(loads)
+    cells = _expert_cells(ids, loads, fair, width, glyphs)
+    strips = _expert_strips(loads, fair, width - 2, glyphs)
+    strip_rows: list[Row] = [((" ", PLAIN), *strip) for strip in strips]
+    one = _expert_line(loads, fair, balance.cv, dead, bool(balance.dead), width, glyphs)
+    full = cells if len(cells) <= 8 else strip_rows
+    return [[title, *full], [title, *strip_rows[:2]], [one], []]
+
+
+def _dead_note(dead: Sequence[int]) -> str:
+    if not dead:
+        return "dead none"
+    more = f" +{len(dead) - 4}" if len(dead) > 4 else ""
+    return "dead " + ",".join(str(expert) for expert in dead[:4]) + more
+
+
+def _expert_cells(ids: Sequence[int], loads: Sequence[float], fair: float, width: int, glyphs: Glyphs) -> list[Row]:
+    digits = max(len(str(expert)) for expert in ids)
+    cell = digits + 1 + _BAR_CELLS + 6
+    most = max((width - 1 + 2) // (cell + 2), 1)
+    per_row = -(-len(ids) // -(-len(ids) // most))  # no more rows than needed, and those evenly filled
+    rows: list[Row] = []
+    for start in range(0, len(ids), per_row):
+        spans: list[Span] = []
+        for expert, load in list(zip(ids, loads, strict=True))[start : start + per_row]:
+            style = _load_style(load, fair)
+            spans += [
+                (" " if not spans else "  ", PLAIN),
+                (f"{expert:>{digits}} ", DIM),
+                (_bar(load / fair if fair > 0 else 0.0, glyphs), style if style is not PLAIN else BAR),
+                (_share(load), VALUE if style is PLAIN else style),
+            ]
+        rows.append(clip(tuple(spans), width))
+    return rows
+
+
+def _share(load: float) -> str:
+    return f"{load:6.3f}" if 0 <= load < 10 else numbers.count(load).rjust(6)
+
+
+def _load_style(load: float, fair: float) -> Style:
+    """Red for a dead expert, yellow for one with twice its share."""
+    if not load >= DEAD_BELOW * fair:
+        return WORSE
+    return LOOK if load > 2 * fair else PLAIN
+
+
+def _bar(ratio: float, glyphs: Glyphs) -> str:
+    eighths = round(min(max(ratio, 0.0) * _FAIR_CELLS, _BAR_CELLS) * 8) if ratio == ratio else 0
+    full, part = divmod(eighths, 8)
+    return (glyphs.eighths[8] * full + (glyphs.eighths[part] if part else "")).ljust(_BAR_CELLS)
+
+
+def _expert_strips(loads: Sequence[float], fair: float, width: int, glyphs: Glyphs) -> list[tuple[Span, ...]]:
+    """One character an expert: its height is the load, full at twice the fair share. Runs of one style are joined."""
+    rows: list[tuple[Span, ...]] = []
+    for start in range(0, len(loads), max(width, 1)):
+        spans: list[Span] = []
+        for load in loads[start : start + max(width, 1)]:
+            style = _load_style(load, fair)
+            style = BAR if style is PLAIN else style
+            character = _level(load / fair if fair > 0 else 0.0, glyphs)
+            if spans and spans[-1][1] is style:
+                spans[-1] = (spans[-1][0] + character, style)
+            else:
+                spans.append((character, style))
+        rows.append(tuple(spans))
+    return rows
+
+
+def _level(ratio: float, glyphs: Glyphs) -> str:
+    top = len(glyphs.levels) - 1
+    return glyphs.levels[min(round(max(ratio, 0.0) / 2 * top), top)] if ratio == ratio else "?"
+
+
+def _expert_line(
+    loads: Sequence[float], fair: float, cv: float, dead: str, any_dead: bool, width: int, glyphs: Glyphs
+) -> Row:
+    """Everything in one row; many experts share a character, which then shows the least of them."""
+    tail: list[Span] = [(f"  cv {cv:.2f}", PLAIN), (f"  {dead}", WORSE if any_dead else PLAIN)]
+    room = width - 10 - sum(cell_len(text) for text, _ in tail)
+    if room < 4:
+        return clip(((" experts", NAME), *reversed(tail)), width)
+    group = -(-len(loads) // room)
+    least = [min(loads[start : start + group]) for start in range(0, len(loads), group)]
+    return clip(((" experts  ", NAME), *_expert_strips(least, fair, room, glyphs)[0], *tail), width)

@@ -1,0 +1,103 @@
+"""A number that is still on its device is not waited for, and its snapshot is neither lost nor out of order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hub_doubles import Make, Recording, accounts, snapshot
+
+from m import MetricsHub, TrainingSnapshot
+from m.metrics.snapshot import PendingSnapshot
+
+
+class OnDevice:
+    """Behaves like a JAX array: a number that is still being computed."""
+
+    size = 1
+    shape = ()
+    device = "cpu:0"
+
+    def __init__(self, number: float, ready: bool = True) -> None:
+        self.number, self.ready, self.waited = number, ready, False
+
+    def copy_to_host_async(self) -> None: ...
+
+    def is_ready(self) -> bool:
+        return self.ready
+
+    def item(self) -> float:
+        self.waited = True
+        return self.number
+
+
+def late(step: int, loss: float = 0.5, ready: bool = True) -> TrainingSnapshot:
+    made = TrainingSnapshot(step, OnDevice(loss, ready))  # type: ignore[arg-type]
+    assert type(made) is PendingSnapshot
+    return made
+
+
+def test_a_late_number_is_delivered_with_the_next_step_and_in_order(hubs: Make) -> None:
+    seen: list[Any] = []
+    hub = hubs([lambda s: seen.append((s.step, s.train_loss, type(s)))], strict=True)
+    hub.start()
+    first = OnDevice(0.5)
+    hub.emit(TrainingSnapshot(0, first))  # type: ignore[arg-type]
+    assert seen == []
+    assert not first.waited
+    hub.emit(late(1))
+    assert [step for step, _, _ in seen] == [0]
+    hub.emit(snapshot(2))
+    assert seen == [(step, 0.5, TrainingSnapshot) for step in (0, 1, 2)]
+
+
+@pytest.mark.parametrize("end", ["flush", "close", "start"])
+def test_the_last_late_number_is_delivered_at_the_end(end: str) -> None:
+    sink = Recording()
+    hub = MetricsHub([sink], strict=True)
+    hub.emit(late(0))
+    assert sink.log == [("start", "Training")]
+    getattr(hub, end)()
+    assert sink.log[1] == ("record", 0)
+    hub.close()
+    assert accounts(hub)[0].delivered == hub.stats().emitted == 1
+
+
+def test_a_device_that_never_answers_does_not_hold_close_or_flush(caplog: pytest.LogCaptureFixture) -> None:
+    """After a collective has hung, the device hangs too, and so would whoever waits for it at exit."""
+    sink = Recording()
+    hub = MetricsHub([sink], close_timeout=0.05)
+    hub.emit(late(0, ready=False))
+    assert not hub.flush(timeout=0.0)
+    hub.close()
+    assert sink.log == [("start", "Training"), ("flush", None), ("flush", None), ("close", None)]
+    stats = accounts(hub)[0]
+    assert (stats.emitted, stats.dropped) == (1, 1)
+    assert "did not arrive from the device in time" in caplog.text
+
+
+def test_an_interrupt_while_waiting_for_the_device_loses_nothing() -> None:
+    class Interrupted(OnDevice):
+        def item(self) -> float:
+            if not self.waited:
+                self.waited = True
+                raise KeyboardInterrupt
+            return self.number
+
+    seen: list[int] = []
+    hub = MetricsHub([lambda s: seen.append(s.step)])
+    hub.emit(TrainingSnapshot(0, Interrupted(0.5)))  # type: ignore[arg-type]
+    with pytest.raises(KeyboardInterrupt):
+        hub.emit(snapshot(1))
+    hub.close()
+    assert seen == [0]
+
+
+def test_a_late_number_inside_track_is_that_steps_number(hubs: Make) -> None:
+    """The snapshot had not been counted when ``track`` looked, which added an empty one for the same step."""
+    seen: list[Any] = []
+    hub = hubs([lambda s: seen.append((s.step, s.train_loss))], strict=True)
+    for step in hub.track(range(3)):
+        hub.emit(late(step, 0.1 * step))
+    hub.flush()
+    assert seen == [(0, 0.0), (1, 0.1), (2, 0.2)]

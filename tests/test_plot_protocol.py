@@ -17,7 +17,9 @@ from sinks.plotting.mirror import Mirror
 from sinks.plotting.moe import MoeLayout, moe_config
 from sinks.plotting.news import MOST_POINTS, News
 from sinks.plotting.plan import Plan
+from sinks.plotting.points import points_of
 from sinks.plotting.protocol import (
+    KEPT,
     LARGEST,
     POINTS,
     RUN,
@@ -27,7 +29,9 @@ from sinks.plotting.protocol import (
     Show,
     complaint,
     frame,
+    kept,
     points,
+    read_kept,
     read_points,
     read_show,
     read_words,
@@ -181,13 +185,13 @@ def test_a_metric_that_comes_late_comes_whole() -> None:
 def test_who_stops_in_the_middle_gets_the_rest_next_time() -> None:
     """A full pipe is no reason to lose or repeat a point."""
     run = Run(title="t")
-    expected = [float(index) for index in range(3 * MOST_POINTS + 5)]
+    expected = [float(index) for index in range(MOST_POINTS + 5)]
     for step, loss in enumerate(expected):
         run.record(step, loss, other=-loss)
     rounds = 0
     while run.tell(most_frames=1):
         rounds += 1
-    assert rounds == 1 + 2 + 1 + 2 * 4
+    assert rounds == 1 + 2 + 1 + 2 * 2
     assert run.mirrored() == {"train_loss": expected, "other": [-value for value in expected]}
 
 
@@ -223,24 +227,70 @@ def test_a_history_that_is_replaced_is_told_anew() -> None:
     assert run.mirrored() == {"train_loss": [5.0]}
 
 
-def test_a_history_that_merged_what_was_not_told_is_told_anew() -> None:
-    class Merged(History):
-        """Ten points, of which the extremes are left."""
+def long_history(points: int, *, spike_at: int) -> History:
+    """Noise with one spike, folded as it grew, so that most of it is buckets."""
+    history = History()
+    generator = random.Random(points)
+    for start in range(0, points, 5000):
+        many = range(start, min(start + 5000, points))
+        values = [99.0 if index == spike_at else math.nan if index == 77 else generator.random() for index in many]
+        history.extend(array("d", many), array("d", values))
+    assert len(history.columns()[0]) < points
+    return history
 
-        def __len__(self) -> int:
-            return 10
 
-        def columns(self, newest: int | None = None) -> tuple[array[float], array[float]]:
-            return array("d", [0.0, 9.0]), array("d", [-1.0, 1.0])
+def drawn(history: History) -> tuple[list[float], list[float]]:
+    result = points_of(history)
+    return list(result.x), list(result.y)
 
+
+def test_what_a_history_put_together_before_it_was_told_is_told_as_it_is_kept() -> None:
+    """The drawing process was stopped while a fast run went on: its curve must be the run's all the same."""
     run = Run()
-    history = run.numbers._fields["train_loss"] = Merged()
-    assert run.tell() == [RUN, SERIES, SHOW, POINTS]
-    run.news._told["train_loss"].position = 4
-    assert run.tell() == [SERIES, POINTS]
-    assert run.mirrored() == {"train_loss": [-1.0, 1.0]}
+    history = run.numbers._fields["train_loss"] = long_history(60_000, spike_at=1234)
+    assert run.tell() == [RUN, SERIES, SHOW, KEPT]
+    mirror = run.mirror.seen()
+    assert mirror is not None
+    twin = mirror[2]["train_loss"]
+    assert repr(drawn(twin)) == repr(drawn(history))  # nan is not equal to itself, its text is
+    assert 99.0 in drawn(twin)[1]
+    assert (twin.summary().mean, twin.summary().count) == (history.summary().mean, 60_000)
     assert run.tell() == []
-    assert len(history) == 10
+    history.append(60_000.0, 0.5)
+    assert run.tell() == [POINTS]
+    assert len(twin) == 60_001
+
+
+def test_a_drawing_process_keeps_a_long_run_in_bounded_memory_too() -> None:
+    run = Run()
+    history = run.numbers._fields["train_loss"] = History()
+    for start in range(0, 40_000, 2000):
+        history.extend(array("d", range(start, start + 2000)), array("d", [float(start)] * 2000))
+        run.tell()
+    seen = run.mirror.seen()
+    assert seen is not None
+    twin = seen[2]["train_loss"]
+    assert len(twin) == 40_000
+    assert len(twin.columns()[0]) < 20_000
+    assert drawn(twin) == drawn(history)
+
+
+def test_a_frame_of_what_is_kept_reads_back_as_it_was() -> None:
+    history = long_history(30_000, spike_at=5)
+    everything = history.kept()
+    ((kind, body),) = Frames().add(kept(7, everything))
+    number, twin = read_kept(body)
+    assert (kind, number) == (KEPT, 7)
+    assert twin.folded.running == everything.folded.running
+    assert (twin.steps, twin.start, twin.folded.last_step) == (
+        everything.steps,
+        everything.start,
+        everything.folded.last_step,
+    )
+    for one, other in zip(twin.folded.levels, everything.folded.levels, strict=True):
+        assert one.tobytes() == other.tobytes()
+    with pytest.raises(ValueError, match="points"):
+        read_kept(body[:-16])
 
 
 def test_the_names_that_a_plan_draws() -> None:

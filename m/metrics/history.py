@@ -147,6 +147,15 @@ class History:
         """What `append` is made of, for loops that count nanoseconds: call the first with the value, then the second
         with the step, which must be one that a float can hold."""
 
+    @classmethod
+    def restored(cls, kept: Kept) -> History:
+        """A history that holds what another one kept: all of it, if ``kept`` was taken without ``newest``."""
+        history = cls()
+        history._steps.extend(kept.steps)
+        history._values.extend(kept.values)
+        history._folded = kept.folded
+        return history
+
     def append(self, step: float, value: float) -> None:
         """Record that the metric was ``value`` at ``step``. Raises ``OverflowError`` for an int beyond every float."""
         step = float(step)
@@ -187,8 +196,7 @@ class History:
 
     def __reduce__(self) -> tuple[object, ...]:
         # a copied or unpickled history must append to its own columns, not through the appenders of this one
-        kept = self.kept()
-        return (_history_of, (kept.steps, kept.values, kept.folded))
+        return (History.restored, (self.kept(),))
 
     def __len__(self) -> int:
         """Points recorded so far, those in buckets included."""
@@ -241,11 +249,3 @@ class History:
 def load_numpy() -> None:
     """Load NumPy now, which takes some 80 ms once, rather than in the middle of a run."""
     import m.metrics.buckets  # noqa: F401
-
-
-def _history_of(steps: array[float], values: array[float], folded: Folded) -> History:
-    history = History()
-    history._steps.extend(steps)
-    history._values.extend(values)
-    history._folded = folded
-    return history

@@ -5,7 +5,18 @@ from __future__ import annotations
 import threading
 
 from m.metrics.history import History
-from sinks.plotting.protocol import POINTS, RUN, SERIES, SHOW, Show, read_points, read_show, read_words
+from sinks.plotting.protocol import (
+    KEPT,
+    POINTS,
+    RUN,
+    SERIES,
+    SHOW,
+    Show,
+    read_kept,
+    read_points,
+    read_show,
+    read_words,
+)
 
 
 class Mirror:
@@ -28,10 +39,11 @@ class Mirror:
         whoever knows them."""
         if kind == POINTS:
             number, steps, values = read_points(body)
-            add_value, add_step = self._histories[self._names[number]].appenders
-            for step, value in zip(steps, values, strict=True):
-                add_value(value)
-                add_step(step)
+            self._histories[self._names[number]].extend(steps, values)
+        elif kind == KEPT:
+            number, everything = read_kept(body)
+            with self._lock:
+                self._histories[self._names[number]] = History.restored(everything)
         elif kind == SERIES:
             words = read_words(body)
             with self._lock:

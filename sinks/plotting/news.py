@@ -10,7 +10,7 @@ from typing import Final
 from m.metrics.history import History
 from m.metrics.named import NamedHistories
 from sinks.plotting.plan import Plan
-from sinks.plotting.protocol import RUN, SERIES, Show, points, show, words
+from sinks.plotting.protocol import RUN, SERIES, Show, kept, points, show, words
 from sinks.plotting.shown import Shown, drawn_names
 
 MOST_POINTS: Final = 8192
@@ -70,11 +70,12 @@ class News:
     def _points(self, name: str) -> Iterator[bytes]:
         told = self._told[name]
         end, steps, values = _since(told.history, told.position)
-        if len(steps) < end - told.position and told.position:
-            # the history has merged points that were not told yet: what it has now stands for all of it
-            yield self._begin(name, told.history)
-            told = self._told[name]
-            end, steps, values = _since(told.history, 0)
+        if len(steps) < end - told.position:
+            # the history has put points together that were not told yet: all that it keeps takes their place
+            everything = told.history.kept()
+            told.position = everything.start + len(everything.steps)
+            yield kept(told.number, everything)
+            return
         for start in range(0, len(steps), MOST_POINTS):
             upto = min(start + MOST_POINTS, len(steps))
             told.position = end - len(steps) + upto

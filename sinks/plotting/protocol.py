@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from m.metrics.history import Folded, Kept
+from m.metrics.running import Running
 from sinks.plotting.plan import HeatMap, Panel, Plan, RightAxis, Series
 
 HELLO: Final = b"h"
@@ -27,6 +29,8 @@ SHOW: Final = b"s"
 """What the figure shows besides points: plan, title, alerts."""
 POINTS: Final = b"p"
 """Further points of one metric."""
+KEPT: Final = b"k"
+"""All that one metric's history keeps, in place of what was told: points were put together before they could be."""
 END: Final = b"e"
 """Nothing follows; ``keep`` says whether the window stays."""
 
@@ -106,6 +110,44 @@ def read_points(body: bytes) -> tuple[int, array[float], array[float]]:
         steps.byteswap()
         values.byteswap()
     return _ID.unpack_from(body)[0], steps, values
+
+
+def kept(number: int, content: Kept) -> bytes:
+    """A frame with all that the history of the metric ``number`` keeps."""
+    folded = content.folded
+    words = {
+        **asdict(folded.running),
+        "last_step": folded.last_step,
+        "coarsest": folded.coarsest,
+        "start": content.start,
+        "raw": len(content.steps),
+        "levels": [table.shape[1] for table in folded.levels],
+        "rows": [table.shape[0] for table in folded.levels],
+    }
+    head = json.dumps(words).encode("ascii")
+    tables = [table.astype("<f8").tobytes() for table in folded.levels]
+    columns = points(number, content.steps, content.values)[_HEAD.size + _ID.size :]
+    return frame(KEPT, b"".join([_ID.pack(number), _ID.pack(len(head)), head, *tables, columns]))
+
+
+def read_kept(body: bytes) -> tuple[int, Kept]:
+    """What `kept` was given. Raises ``ValueError`` or ``KeyError`` for anything else. Loads NumPy."""
+    import numpy as np
+
+    number, length = _ID.unpack_from(body)[0], _ID.unpack_from(body, _ID.size)[0]
+    at = 2 * _ID.size + length
+    words = read_words(body[2 * _ID.size : at])
+    levels = []
+    for rows, columns in zip(words["rows"], words["levels"], strict=True):
+        table = np.frombuffer(body, "<f8", rows * columns, at).astype(float).reshape(rows, columns)
+        levels.append(table)
+        at += 8 * rows * columns
+    _, steps, values = read_points(_ID.pack(number) + body[at:])
+    if len(steps) != words["raw"]:
+        raise ValueError(f"a frame of what is kept must hold {words['raw']} points; got {len(steps)}")
+    running = Running(*(words[name] for name in ("count", "finite", "smallest", "largest", "units")))
+    folded = Folded(running, words["last_step"], tuple(levels), words["coarsest"])
+    return number, Kept(steps, values, folded, words["start"])
 
 
 def complaint(error: Exception, begin: str = COMPLAINT) -> str:

@@ -37,6 +37,25 @@ def test_the_demo_piped_to_a_file_leaves_figure_and_journal(tmp_path: Path) -> N
     assert len(attempt.snapshots[0].snapshot.expert_utilization) == 4
 
 
+def test_the_demo_ends_well_when_its_reader_has_left(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        result = subprocess.run(
+            [sys.executable, "-m", "m", "demo", "--steps", "12", "--out", "here"],
+            cwd=tmp_path,
+            env=environment,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            timeout=120,
+        )
+    finally:
+        os.close(writer)
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert sorted(path.name for path in (tmp_path / "here").iterdir()) == ["journal.jsonl", "training.png"]
+
+
 def test_the_demo_without_plots_goes_where_it_is_told(tmp_path: Path) -> None:
     result = command("demo", "--steps", "12", "--no-plots", "--out", "here/it is", cwd=tmp_path)
 

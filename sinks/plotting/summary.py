@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import unicodedata
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from m.metrics.history import History
 from m.metrics.named import expert_of
@@ -66,12 +68,18 @@ def summary_table(histories: Mapping[str, History], of: str = "", not_kept: int 
 
 
 def print_safely(text: str) -> None:
-    """Print ``text``; a stdout that is closed, broken or cannot encode it is no reason to fail."""
+    """Print ``text``; a stdout that is closed, broken or cannot encode it is no reason to fail, now or at exit."""
+    stream: Any = sys.stdout
+    original: Any = sys.__stdout__
     try:
-        try:
-            print(text, flush=True)
-        except UnicodeEncodeError:
-            print(text.encode("ascii", "backslashreplace").decode("ascii"), flush=True)
+        encoding = getattr(stream, "encoding", None) or "utf-8"
+        line = f"{text}\n".encode(encoding, "backslashreplace")
+        if stream is not None and stream is original and not stream.isatty():
+            stream.flush()  # what the user printed before comes before
+            while line:  # not through the stream: what a broken pipe refuses would wait there and fail again at exit
+                line = line[os.write(stream.fileno(), line) :]
+        else:
+            print(line.decode(encoding), end="", flush=True)
     except (OSError, ValueError):
         pass
 

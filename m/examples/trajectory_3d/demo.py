@@ -11,6 +11,7 @@ from m.hub.hub import MetricsHub
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.jsonl import JsonlSink
 from sinks.plotting.sink import PlotSink
+from sinks.plotting.summary import print_safely
 from sinks.terminal.config import VisualizationConfig
 from sinks.terminal.sink import TerminalSink
 
@@ -40,11 +41,12 @@ def run_demo(
                 hub.emit(snapshot_of_step(result))
         except KeyboardInterrupt:
             status = 130
-    print(f"journal  {os.path.relpath(journal.path)}")
+    left = [f"journal  {os.path.relpath(journal.path)}"]
     if figure is not None:
         path = folder / "training.png"
         figure.save_plot(path)
-        print(f"figure   {path}")
+        left.append(f"figure   {os.path.relpath(path)}")
+    print_safely("\n".join(left))  # piped to a reader that has left, say
     return status
 
 

@@ -276,3 +276,11 @@ def test_an_empty_run_has_a_summary_too() -> None:
     (title,) = shown.dashboard.summary(79)
     assert "0 steps" in "".join(text for text, _ in title)
     assert "0/100" in shown.text()
+
+
+def test_progress_without_any_metric_invents_none() -> None:
+    shown = Shown(show_system_metrics=False)
+    shown.take(*(TrainingSnapshot(step=step, train_loss=None) for step in range(3)))  # type: ignore[arg-type]
+    lines = shown.lines()
+    assert "train_loss" not in "\n".join(lines)
+    assert [line.split()[0] for line in lines[:-1]] == ["──", "steps/s", "ms/step"]

@@ -35,8 +35,8 @@ def status(state: State, trends: Trends, width: int, glyphs: Glyphs, *, experts_
     for name, course in courses.items():
         if course.last is not None:
             losses.append(_loss_row(name, course, trends, width, glyphs, _digits(state)))
-    if not losses:
-        losses.append(_value_row("train_loss", numbers.number(None), DIM, (" ", PLAIN), width, glyphs))
+    if not losses and state.learning_rate is None:
+        return [[]]  # what was never measured is not shown, not even as missing
     rows = list(losses)
     if state.learning_rate is not None:
         text = numbers.exponent(state.learning_rate)
@@ -47,7 +47,7 @@ def status(state: State, trends: Trends, width: int, glyphs: Glyphs, *, experts_
         dash = numbers.number(None)
         note: Row = (*_value_row("experts", dash, DIM, (" ", PLAIN), width, glyphs), ("  no utilization given", DIM))
         full.append(clip(note, width))
-    return [full, [title, *rows], rows, losses[:2]]
+    return [full, [title, *rows], rows, losses[:2] or rows[:1]]
 
 
 def _digits(state: State) -> int:

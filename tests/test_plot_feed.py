@@ -175,7 +175,7 @@ def test_a_stopped_process_holds_up_nothing(
     record(sink, *[1.0] * steps, start=1)
     assert time.monotonic() - before < 5.0
     time.sleep(0.3)
-    assert len(process.unsent) < 300_000
+    assert len(process.unsent) < 1_500_000  # one frame at the most, however much is waiting: all that a history keeps
     before = time.monotonic()
     sink.close()
     assert time.monotonic() - before < TO_CLOSE_S + 0.5

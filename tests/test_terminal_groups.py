@@ -99,7 +99,10 @@ def test_a_loss_that_is_not_finite_is_red_and_says_since_when(value: float, word
 
 def test_speed_and_system_stand_side_by_side_where_there_is_room() -> None:
     speed = groups.speed_rows(ThroughputMetrics(3.77, 3.77, 120.5, 181_230.0))
-    system = groups.system_rows(SystemMetrics(41_200.0, 80_000.0, 93.0, 0.87), Machine(process_memory_mb=6100.0))
+    system = groups.system_rows(
+        SystemMetrics(41_200.0, 80_000.0, 93.0, 0.87), Machine(process_memory_mb=6100.0, memory_percent=40.0)
+    )
+    assert system[-2:] == [("process memory", "  6.1 GB"), ("machine memory", "    40 %")]
     rows = texts(groups.performance(speed, system, 79, UNICODE)[0])
     assert "── speed ──" in rows[0]
     assert "── system ──" in rows[0]

@@ -39,14 +39,5 @@ def nth(index: int) -> tuple[str, str]:
 
 def darker(color: str, amount: float = 0.45) -> str:
     """``color``, a ``#rrggbb``, mixed with black: the same hue in another tone."""
-    return _mixed(color, 0, amount)
-
-
-def lighter(color: str, amount: float = 0.45) -> str:
-    """``color``, a ``#rrggbb``, mixed with white."""
-    return _mixed(color, 255, amount)
-
-
-def _mixed(color: str, with_: int, amount: float) -> str:
     parts = (int(color[start : start + 2], 16) for start in (1, 3, 5))
-    return "#" + "".join(f"{round(part + (with_ - part) * amount):02X}" for part in parts)
+    return "#" + "".join(f"{round(part * (1 - amount)):02X}" for part in parts)

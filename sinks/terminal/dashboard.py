@@ -79,7 +79,6 @@ class Dashboard:
         self._machine_read: float | None = None
         self._frame = 0
         self._frame_step: int | None = None
-        self._levels: dict[str, Levels] = {}
         self._laid_out_for: tuple[object, ...] = ()
         self._tables: list[Row] = []
         self._seen: View | None = None

@@ -137,6 +137,8 @@ def system_rows(system: SystemMetrics, machine: Machine) -> list[tuple[str, str]
         rows.append(("cpu busy", numbers.percent(machine.cpu_percent).rjust(8)))
     if machine.process_memory_mb is not None:
         rows.append(("process memory", numbers.memory(machine.process_memory_mb).rjust(8)))
+    if machine.memory_percent is not None:
+        rows.append(("machine memory", numbers.percent(machine.memory_percent).rjust(8)))
     return rows
 
 

@@ -20,7 +20,7 @@ from sinks.plotting.glyphs import UNDRAWABLE, drawable
 from sinks.plotting.heatmap import load_table
 from sinks.plotting.limits import padded, symlog_threshold
 from sinks.plotting.plan import HeatMap, Panel, Plan, RightAxis, Series
-from sinks.plotting.points import FARTHEST, points_of, thinned
+from sinks.plotting.points import FARTHEST, points_of
 from sinks.plotting.text import short, shortened, tick_text, tick_texts, visible
 
 NASTY = [
@@ -361,19 +361,18 @@ def test_a_heat_map_gives_way_to_lines_and_comes_back() -> None:
 # -- points, limits, text
 
 
-def test_thinning_keeps_every_extreme_and_every_gap() -> None:
+def test_of_many_points_every_extreme_and_every_gap_stays() -> None:
     rng = np.random.default_rng(0)
     y = rng.normal(size=100_000)
     y[[123, 77_777]] = [50.0, -50.0]
     y[40_000:41_000] = np.nan
-    x = np.arange(100_000.0)
-    thin_x, thin_y = thinned(x, y)
-    assert thin_x.size <= 2100
-    assert (np.nanmax(thin_y), np.nanmin(thin_y)) == (50.0, -50.0)
-    assert thin_x[np.nanargmax(thin_y)] == 123.0
-    assert np.isnan(thin_y[(thin_x >= 40_000) & (thin_x < 41_000)]).any()
-    assert (thin_x[0], thin_x[-1]) == (0.0, 99_999.0)
-    assert (np.diff(thin_x) > 0).all()
+    points = points_of(history_of(y.tolist()))
+    assert points.x.size <= 1100
+    assert (np.nanmax(points.y), np.nanmin(points.y)) == (50.0, -50.0)
+    assert points.x[np.nanargmax(points.y)] == 123.0
+    assert np.isnan(points.y[(points.x >= 40_000) & (points.x < 41_000)]).any()
+    assert (points.x[0], points.x[-1]) == (0.0, 99_999.0)
+    assert (np.diff(points.x) > 0).all()
 
 
 def test_values_far_out_are_clipped_and_few_points_stay_as_they_are() -> None:

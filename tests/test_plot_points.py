@@ -43,7 +43,7 @@ def test_however_long_the_run_the_line_is_as_fine_and_no_longer() -> None:
     for _ in range(30):
         grow(history, values)
         cells = len(history) / points_of(history).together
-        assert MOST_POINTS / 8 <= cells <= MOST_POINTS / 4
+        assert MOST_POINTS / 4 <= cells <= MOST_POINTS / 2
 
 
 @given(st.integers(2_001, 150_000), st.integers(1, 60_000), st.integers(0, 2**32), st.booleans())
@@ -112,7 +112,7 @@ def test_a_longer_window_is_as_fine_as_a_run_of_its_length(newest: int) -> None:
         sizes.add(points.together)
         assert newest * 0.99 - FIRST_BUCKET <= points.count <= newest
     assert len(sizes) == 1
-    assert MOST_POINTS / 8 <= newest / sizes.pop() <= MOST_POINTS / 4
+    assert MOST_POINTS / 4 <= newest / sizes.pop() <= MOST_POINTS / 2
 
 
 def test_what_cannot_be_drawn_is_counted_over_the_whole_run() -> None:

@@ -71,7 +71,11 @@ def test_the_summary_and_the_figure_of_a_long_run_miss_nothing() -> None:
         sink.record(TrainingSnapshot(step, 77.0 if step == 123 else 1.0, val_loss=math.nan if step == 9 else 2.0))
     summary = sink.get_metrics_summary()
     assert summary["train_loss"] == {
-        "current": 1.0, "min": 1.0, "max": 77.0, "mean": pytest.approx(1.0 + 76.0 / 40_000), "count": 40_000
+        "current": 1.0,
+        "min": 1.0,
+        "max": 77.0,
+        "mean": pytest.approx(1.0 + 76.0 / 40_000),
+        "count": 40_000,
     }
     assert max(lines(sink)["train_loss"]) == 77.0
     assert any(map(math.isnan, lines(sink)["val_loss"]))
@@ -219,9 +223,7 @@ def test_alerts_are_capped() -> None:
 # -- closing
 
 
-def test_close_prints_once_and_everything_goes_on_working(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_close_prints_once_and_everything_goes_on_working(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sink = fed(PlotSink(), 3.0, 2.0)
     before = sink.figure
     sink.close()
@@ -278,6 +280,7 @@ def test_a_stdout_that_cannot_take_it_does_not_matter(kind: str, monkeypatch: py
     if kind == "closed":
         stream.close()
     if kind == "broken":
+
         def broken(*args: Any, **kwargs: Any) -> None:
             raise BrokenPipeError
 
@@ -357,9 +360,7 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
         PlotSink(summary=False).save_plot(tmp_path / "plots.png")
 
 
-def test_a_failed_save_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk used to replace a good picture by half of one."""
     sink = fed(PlotSink.loss(summary=False), 3.0)
     target = tmp_path / "run.png"
@@ -451,11 +452,7 @@ def test_a_redraw_is_due_at_multiples_and_at_the_first_step_past_one() -> None:
     assert due == [31, 51, 75, 50]
 
 
-
-
-def test_a_copied_model_keeps_its_sink_and_a_pickled_one_gets_a_closed_one(
-    capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_copied_model_keeps_its_sink_and_a_pickled_one_gets_a_closed_one(capsys: pytest.CaptureFixture[str]) -> None:
     sink = fed(PlotSink(), 1.0)
     sink.force_update()
     assert copy.deepcopy({"sink": sink})["sink"] is sink

@@ -43,8 +43,10 @@ class TrainingVisualizerConfig:
     """The curves. Metrics that are not named here are kept for the summary."""
 
     use_blit: bool = False
-    """Accepted, without effect: the limits of the axes move with nearly every update, so there is no background to
-    keep. An update already changes only the data of artists that exist."""
+    """Whether axes that are shown live have room to grow into, up to a quarter of them. A redraw then draws the curves
+    over a background that is kept, at a fraction of the price of numbers, words and frames, nearly always; otherwise
+    while its axes, which end at the newest point, do not visibly move. Files and the last picture end at the data
+    either way."""
     pause_duration: float = 0.01
     """Accepted, without effect: drawing never pauses the training loop."""
 

@@ -52,9 +52,7 @@ class Points:
     """Points of a cell, of which at most the extremes, the ends and a gap are drawn."""
 
 
-def points_of(
-    history: History, *, log: bool = False, newest: int | None = None, most: int = MOST_POINTS
-) -> Points:
+def points_of(history: History, *, log: bool = False, newest: int | None = None, most: int = MOST_POINTS) -> Points:
     """What to draw of ``history``, or of its ``newest`` points: about ``most`` points.
 
     NaN, infinities and, on a ``log`` axis, values that are not positive interrupt the line and are counted. A step
@@ -69,9 +67,7 @@ def points_of(
         return Points(x, y, np.empty(0, np.intp), 0, None, None, x, 0, 0, 0)
     total = kept.start + x.size
     before = kept.folded.last_step if older.shape[1] else None
-    size, table = _cells(
-        older, x, y, kept.start, before, total if newest is None else min(newest, total), most
-    )
+    size, table = _cells(older, x, y, kept.start, before, total if newest is None else min(newest, total), most)
     line_x, line_y = _line(table, log=log)
     low = table[(buckets.LEAST_POSITIVE if log else buckets.LEAST) + 2]
     high = table[buckets.GREATEST + 2]

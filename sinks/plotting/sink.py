@@ -27,7 +27,7 @@ from sinks.plotting.layouts import ConfiguredLayout, custom_config, loss_config
 from sinks.plotting.moe import MoeLayout, moe_config
 from sinks.plotting.plan import Layout
 from sinks.plotting.saving import checked_path, save
-from sinks.plotting.shown import Shown
+from sinks.plotting.shown import BLIT_ROOM, UNSEEN_ROOM, Shown
 from sinks.plotting.summary import print_safely, summary_of, summary_table
 
 if TYPE_CHECKING:
@@ -266,7 +266,8 @@ class PlotSink:
         self._interval_of_last = interval
 
     def _shown(self) -> Shown:
-        return Shown(self._numbers, self._layout, self._title(), self._config.max_points, tuple(self._alerts))
+        room = BLIT_ROOM if self._config.use_blit else UNSEEN_ROOM
+        return Shown(self._numbers, self._layout, self._title(), self._config.max_points, tuple(self._alerts), room)
 
     def _up_to_date(self) -> TrainingFigure:
         histories = self._numbers.histories()

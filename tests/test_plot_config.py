@@ -32,6 +32,11 @@ def test_fields_and_defaults_are_the_documented_ones() -> None:
         ("metrics", []),
         ("use_blit", False),
         ("pause_duration", 0.01),
+        ("display", "auto"),
+        ("image_path", None),
+        ("image_every_s", 2.0),
+        ("keep_open", False),
+        ("draw_budget", 0.05),
     ]
     assert shown(PlotConfig, "t", "y") == [
         ("title", "t"),

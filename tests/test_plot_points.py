@@ -37,6 +37,20 @@ def test_every_planted_spike_is_drawn(count: int) -> None:
     assert points.x.size <= MOST_POINTS + 10
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_spikes_anywhere_are_seen_where_they_are(seed: int) -> None:
+    """Of two that are nearer to each other than a pixel or two, the larger covers the other."""
+    rng = np.random.default_rng(seed)
+    values = noise(1_000_000, seed)
+    at = rng.choice(values.size, 300, replace=False)
+    values[at] = rng.choice([-1.0, 1.0], 300) * rng.uniform(20.0, 60.0, 300)
+    points = points_of(grow(History(), values))
+    for place in at:
+        near = np.abs(points.x - place) < points.together
+        value = values[place]
+        assert points.y[near].max() >= value if value > 0 else points.y[near].min() <= value
+
+
 def test_however_long_the_run_the_line_is_as_fine_and_no_longer() -> None:
     history = History()
     values = noise(200_000)

@@ -235,16 +235,17 @@ def _customs(snapshot: TrainingSnapshot, metrics: Mapping[str, Any]) -> dict[str
     else:
         return owned  # the common case: names and floats
     plain: dict[str, Any] = {}
+    suffixes: dict[str, int] = {}
     for name, value in owned.items():
         if type(name) is not str:
             try:
-                name = str(name)
+                name = str.__str__(str(name))  # the inner one may give a subclass
             except Exception:
                 leave_out(name, f"custom_metrics[a {type(name).__name__}]", "a name")
                 continue
         metric = to_metric(value, name)
         if metric is not None:
-            plain[_free_name(name, plain)] = _noted(snapshot, metric)
+            plain[_free_name(name, plain, suffixes)] = _noted(snapshot, metric)
     return plain
 
 
@@ -276,11 +277,12 @@ def _experts(snapshot: TrainingSnapshot, utilization: Mapping[int, float]) -> di
     return plain
 
 
-def _free_name(name: str, taken: Mapping[str, Any]) -> str:
-    """The keys 0 and "0" must not become one metric."""
+def _free_name(name: str, taken: Mapping[str, Any], suffixes: dict[str, int]) -> str:
+    """The keys 0 and "0" must not become one metric. ``suffixes`` remembers what was tried before."""
     if name not in taken:
         return name
-    suffix = 2
+    suffix = suffixes.get(name, 2)
     while f"{name}_{suffix}" in taken:
         suffix += 1
+    suffixes[name] = suffix + 1
     return f"{name}_{suffix}"

@@ -64,7 +64,7 @@ def summary_table(histories: Mapping[str, History], of: str = "", not_kept: int 
         more = ", ..." if len(left_out) > 3 else ""
         lines.append(f"  and {len(left_out)} more: {some}{more}")
     if not_kept:
-        lines.append(f"  not kept: {not_kept} numbers, of too many different names or at steps too large for a float")
+        lines.append(f"  not kept: {not_kept} numbers, of too many different names or under names too long")
     if drawing:
         lines.append(f"  {drawing}")
     return "\n".join(lines)

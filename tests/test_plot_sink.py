@@ -253,7 +253,7 @@ def test_the_printed_summary_is_an_aligned_table(capsys: pytest.CaptureFixture[s
     assert head == "Training summary"
     assert columns.split() == ["current", "min", "max", "mean", "count"]
     assert loss.split() == ["train_loss", "1", "1", "3", "2", "3", "1", "NaN", "or", "inf"]
-    assert custom.split() == [r"multi\nline", *["123.5k"] * 4, "3"]
+    assert custom.split() == ["multi␊line", *["123.5k"] * 4, "3"]
     assert columns.index("count") + 5 == loss.index("  1 NaN") == len(custom)
 
 

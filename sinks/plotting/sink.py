@@ -21,6 +21,7 @@ from m.metrics.history import load_numpy
 from m.metrics.named import SETTING_FIELDS, NamedHistories
 from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
+from m.metrics.text import harmless
 from sinks.plotting.appearance import Appearance, DisplayOptions, Off, Place, appearance_for
 from sinks.plotting.automatic import AutomaticLayout
 from sinks.plotting.budget import DrawBudget
@@ -231,7 +232,7 @@ class PlotSink:
             with self._drawing, self._budget.measured():
                 self._up_to_date().draw()
         except Exception as error:
-            logger.error("the figure could not be drawn: %s", error, exc_info=not self._failed_before)
+            logger.error("the figure could not be drawn: %s", harmless(str(error)), exc_info=not self._failed_before)
             self._failed_before = True
 
     def save_plot(self, path: str | os.PathLike[str]) -> None:

@@ -81,6 +81,8 @@ class State:
             self.gradient_norm = value
         if snapshot.custom_metrics:
             self.known.update(snapshot.custom_metrics)
+            if len(self.known) > 2 * MAX_NAMES:  # long before the next table
+                self._forget_the_oldest()
         if snapshot.expert_utilization:
             self.experts = snapshot.expert_utilization
         if before is None:
@@ -100,9 +102,7 @@ class State:
         snapshot = self.latest
         if snapshot is None:
             return
-        if len(self.known) > MAX_NAMES:
-            for name in list(self.known)[:-MAX_NAMES]:
-                del self.known[name]
+        self._forget_the_oldest()
         for name in ("gpu_memory_mb", "batch_size", "sequence_length"):
             value = getattr(snapshot, name)
             if value is not None:
@@ -113,6 +113,11 @@ class State:
             "aux_loss": self.aux_loss.copy(),
         }
         self.view = View(snapshot, dict(self.known), self.experts, courses)
+
+    def _forget_the_oldest(self) -> None:
+        if len(self.known) > MAX_NAMES:
+            for name in list(self.known)[:-MAX_NAMES]:
+                del self.known[name]
 
     def add_alert(self, alert: Alert) -> None:
         self.alerts.append(alert)

@@ -50,3 +50,12 @@ def shorten(text: str, width: int, ellipsis: str = "…") -> str:
     while cell_len(tail) > room // 2:
         tail = tail[1:]
     return head + ellipsis + tail
+
+
+def beginning(text: str, width: int, ellipsis: str = "…") -> str:
+    """``text`` in at most ``width`` cells, cut at its end: of a sentence the beginning says most."""
+    if cell_len(text) <= width:
+        return text
+    if width <= cell_len(ellipsis):
+        return set_cell_size(text, max(width, 0)).rstrip()
+    return set_cell_size(text, width - cell_len(ellipsis)).rstrip() + ellipsis

@@ -1,4 +1,4 @@
-"""Text as it comes from strangers: a corpus, a strategy that mixes it with anything, and what must not be left of it."""
+"""Text as it comes from strangers: a corpus, a strategy that mixes it with anything, and what must not be left."""
 
 from __future__ import annotations
 

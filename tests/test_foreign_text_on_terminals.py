@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from foreign_text import CORPUS, foreign, obeyed_in
+from foreign_text import foreign, obeyed_in
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from on_terminal import ROOT, run_on_terminal

@@ -98,7 +98,7 @@ def check_svg(content: bytes) -> None:
             assert not attribute.startswith("on")
             if attribute == "href":
                 assert value.startswith(("#", "data:image/png;base64,"))
-    (style,) = {each for each in re.findall(rb"<style[^>]*>(.*?)</style>", content, re.DOTALL)}
+    (style,) = set(re.findall(rb"<style[^>]*>(.*?)</style>", content, re.DOTALL))
     assert b"<" not in style
 
 

@@ -156,7 +156,8 @@ class JournalFile:
         return None
 
     def _open_beside(self) -> int:
-        name = f"{self.wanted.stem}-{os.getpid()}-{os.urandom(4).hex()}{self.wanted.suffix}"
+        stem, suffix = self.wanted.stem[:40], self.wanted.suffix[:10]  # a name may have 255 bytes
+        name = f"{stem}-{os.getpid()}-{os.urandom(4).hex()}{suffix}"
         path = self.wanted.with_name(name)
         descriptor = os.open(path, _APPEND | os.O_EXCL, 0o666)
         self.path = path

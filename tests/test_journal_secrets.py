@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
-import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +17,6 @@ HEADER = {
 
 def test_neither_arguments_nor_environment_nor_the_machine_stand_in_it(tmp_path: Path) -> None:
     code = """
-import logging, sys
 from m import MetricsHub, TrainingSnapshot
 from m.metrics.alerts import Alert
 from sinks import JsonlSink, PlotSink
@@ -38,9 +35,8 @@ with MetricsHub([JsonlSink("run.jsonl"), failing, PlotSink(summary=False)]) as h
     assert header["type"] == "run"
     assert header.keys() <= HEADER
     assert {record["type"] for record in records} == {"snapshot", "alert", "end"}
-    for secret in ("hunter2", str(tmp_path), sys.executable, platform.node() or "no node", "OSError", "<object"):
+    for secret in ("hunter2", str(tmp_path), sys.executable, "OSError", "<object"):
         assert secret not in text, secret
-    assert len(getpass.getuser()) < 3 or getpass.getuser() not in text
 
 
 def test_there_is_no_pickle_in_what_is_written_or_read() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.font_manager import FontManager
 
 from m.metrics.alerts import Alert
 from m.metrics.run import Run
@@ -247,6 +248,41 @@ def test_a_sink_that_nobody_has_any_more_takes_its_process_along(tmp_path: Path)
     del sink
     gc.collect()
     eventually(lambda: ended(process.pid))
+
+
+@pytest.mark.fault("E21")
+def test_a_locked_font_cache_delays_the_picture_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a cluster, where many processes make the cache at once or one died doing so."""
+    settings = tmp_path / "settings"
+    settings.mkdir()
+    name = f"fontlist-v{FontManager.__version__}.json"
+    (settings / f"{name}.matplotlib-lock").touch()
+    monkeypatch.setenv("MPLCONFIGDIR", str(settings))
+    assert_a_picture_comes(tmp_path / "run.png")
+    assert not (settings / name).exists(), "somebody else has it"
+
+
+@pytest.mark.fault("E22")
+def test_a_folder_for_settings_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path / "file" / "settings"))
+    assert_a_picture_comes(tmp_path / "run.png")
+
+
+def assert_a_picture_comes(path: Path) -> None:
+    sink = PlotSink(summary=False, display="image", image_path=path, image_every_s=0.0)
+    worst_s = 0.0
+    until = time.monotonic() + 60.0
+    while not path.exists() and time.monotonic() < until:
+        before = time.thread_time()
+        record(sink, 1.0)
+        worst_s = max(worst_s, time.thread_time() - before)
+        time.sleep(0.02)
+    assert path.read_bytes().endswith(PNG_END)
+    assert worst_s < 0.05, "the loop has no part in it"
+    sink.close()
 
 
 # -- the end of the training process

@@ -1,8 +1,8 @@
 """Real windows on an X server of the tests' own, with keys and mouse from outside.
 
-Needs Xvfb, xdotool and xwd (``apt-get install xvfb xdotool x11-apps``) and, for each backend, its toolkit. That of QtAgg comes with
-the extra ``test``, but for the libraries of the X server's protocol (``apt-get install libegl1 libxcb-cursor0
-libxkbcommon-x11-0 ...``; all of them are in ``.ci/run``).
+Needs Xvfb, xdotool and xwd (``apt-get install xvfb xdotool x11-apps``) and, for each backend, its toolkit. That of
+QtAgg comes with the extra ``test``, but for the libraries of the X server's protocol (``apt-get install libegl1
+libxcb-cursor0 libxkbcommon-x11-0 ...``; all of them are in ``.ci/run``).
 """
 
 from __future__ import annotations

@@ -141,17 +141,29 @@ def appearance_for(
     if display == "off":
         return Off()
     if display == "notebook":
-        from sinks.plotting.inline import Inline
-        from sinks.plotting.notebook import NotebookOutput
-
-        shown = source()
-        return Off() if shown is None else Inline(NotebookOutput(shown.layout.plan(())), source, budget)
+        return _in_a_cell(source, budget)
     from sinks.plotting.feed import Feed
 
     if display == "window":
         return Feed("window", source, keep_open=place.keep_open)
     path = os.path.abspath(os.fspath(place.image_path or ""))
     return Feed("image", source, path=path, every_s=float(place.image_every_s))
+
+
+def _in_a_cell(source: Callable[[], Shown | None], budget: DrawBudget) -> Appearance:
+    """The output of a cell; nowhere when matplotlib cannot be loaded, which whoever asks for the figure will learn."""
+    from sinks.plotting.inline import Inline
+
+    shown = source()
+    if shown is None:
+        return Off()
+    try:
+        from sinks.plotting.notebook import NotebookOutput
+
+        return Inline(NotebookOutput(shown.layout.plan(())), source, budget)
+    except Exception:
+        logger.warning("no plot can be shown in this notebook; training goes on without it", exc_info=True)
+        return Off()
 
 
 def in_notebook() -> bool:

@@ -14,13 +14,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from matplotlib.font_manager import FontManager
+from matplotlib.image import imread
 
 from m.metrics.alerts import Alert
 from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.plotting import feed as feeds
+from sinks.plotting.config import TrainingVisualizerConfig
 from sinks.plotting.drawing_process import DrawingProcess
 from sinks.plotting.feed import TO_CLOSE_S, Feed
 from sinks.plotting.sink import PlotSink
@@ -248,6 +251,24 @@ def test_a_sink_that_nobody_has_any_more_takes_its_process_along(tmp_path: Path)
     del sink
     gc.collect()
     eventually(lambda: ended(process.pid))
+
+
+@pytest.mark.parametrize("extension", ["png", "svg"])
+def test_the_last_image_is_the_figure_that_is_saved(tmp_path: Path, extension: str) -> None:
+    """Whatever room its axes had to grow into while it was live."""
+    path = tmp_path / f"run.{extension}"
+    config = TrainingVisualizerConfig(use_blit=True, update_interval=1)
+    sink = PlotSink(config, summary=False, display="image", image_path=path, image_every_s=0.0)
+    for start in range(0, 200, 10):
+        record(sink, *(1.0 / (step + 1) for step in range(start, start + 10)), start=start)
+        time.sleep(0.05)
+    sink.close()
+    saved = tmp_path / f"saved.{extension}"
+    sink.save_plot(saved)
+    if extension == "png":
+        np.testing.assert_array_equal(imread(path), imread(saved))
+    else:
+        assert path.read_text() == saved.read_text()
 
 
 @pytest.mark.fault("E21")

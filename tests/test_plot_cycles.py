@@ -63,6 +63,7 @@ class Left:
         self.memory_mb = me.memory_info().rss / 1e6
 
 
+@pytest.mark.fault("E6")
 @pytest.mark.parametrize("cycles", [20, pytest.param(1000, marks=pytest.mark.storm)])
 @pytest.mark.parametrize("cycle", [a_figure, a_function, a_process])
 def test_nothing_is_left_of_visualizers_that_were_closed(

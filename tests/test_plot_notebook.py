@@ -88,6 +88,7 @@ def text_of(messages: list[dict[str, Any]]) -> str:
     return "".join(message["content"]["text"] for message in messages if message["msg_type"] == "stream")
 
 
+@pytest.mark.fault("D16")
 def test_one_output_is_updated_in_place_at_most_twice_a_second(kernel: Kernel) -> None:
     messages = kernel.run("train(400, 0.01, draw_budget=0.6)")
     shown = pictures(messages)
@@ -181,6 +182,7 @@ def test_a_notebook_that_is_run_as_a_whole_holds_one_picture() -> None:
     assert "Training summary: a run" in text
 
 
+@pytest.mark.fault("A23")
 def test_a_backend_that_breaks_the_import_of_matplotlib_ends_no_cell() -> None:
     kernel = Kernel()
     try:

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from m.metrics.history import FOLD_POINTS, RAW_POINTS
+from m.metrics.history import FOLD_POINTS, RAW_POINTS, Folded
 from m.metrics.named import MAX_METRICS, NamedHistories, expert_name, expert_of
 from m.metrics.snapshot import TrainingSnapshot, snapshot_of
 
@@ -136,6 +136,26 @@ def test_raw_points_are_bounded_for_every_kind_of_number() -> None:
     assert len(found["late_0"]) == 32_000
     assert RAW_POINTS + FOLD_POINTS <= longest < 2 * RAW_POINTS
     assert min(len(history.columns()[0]) for history in found.values() if len(history) > RAW_POINTS) >= RAW_POINTS
+
+
+def test_one_snapshot_in_a_thousand_waits_for_folds_and_for_a_dozen_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    original, folds = Folded.with_points, [0]
+
+    def counting(*arguments: Any) -> Folded:
+        folds[0] += 1
+        return original(*arguments)
+
+    monkeypatch.setattr(Folded, "with_points", counting)
+    numbers = NamedHistories()
+    custom = {f"metric_{index}": 1.0 for index in range(40)}
+    waits = []
+    for step in range(40_000):
+        folds[0] = 0
+        numbers.record(TrainingSnapshot(step, 1.0, custom_metrics=custom))
+        waits.append(folds[0])
+    assert 0 < sum(wait > 0 for wait in waits) <= 40
+    assert max(waits) <= 13
+    assert sum(waits) >= 41 * 4
 
 
 def test_thousands_of_metrics_are_folded_too() -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from m.metrics import buckets
 from m.metrics.history import (
+    CHUNK_POINTS,
     FIRST_BUCKET,
     FOLD_POINTS,
     LEVEL_BUCKETS,
@@ -112,7 +113,8 @@ def table_of(history: History) -> np.ndarray:
 
 def bytes_of(history: History) -> int:
     kept = history.kept()
-    raw = sum(sys.getsizeof(column) for column in (history._steps, history._values))
+    columns = (history._steps, history._values, *(column for chunk in history._chunks for column in chunk))
+    raw = sum(sys.getsizeof(column) for column in columns)
     return raw + sum(level.base.nbytes if level.base is not None else level.nbytes for level in kept.folded.levels)
 
 
@@ -271,12 +273,47 @@ def test_a_reader_in_the_middle_of_a_fold_waits_for_its_end() -> None:
             reader.join(timeout=0.05)
 
     history._steps = SlowColumn("d")
+    history._steps.extend(range(CHUNK_POINTS + 1))
+    history._values.extend(range(CHUNK_POINTS + 1))
+    history.fold()
+    reader.join()
+    assert seen == [(CHUNK_POINTS + 1, 0, 0.0, 0.0)]
+
+
+def test_a_reader_never_sees_chunks_that_are_half_moved_into_buckets() -> None:
+    history = History()
+    seen = []
+
+    def read() -> None:
+        kept = history.kept()
+        seen.append((len(history), kept.start, kept.steps[0], kept.values[0]))
+
+    reader = threading.Thread(target=read)
+
+    class SlowList(list):  # type: ignore[type-arg]
+        def __delitem__(self, which) -> None:  # type: ignore[no-untyped-def]
+            reader.start()
+            reader.join(timeout=0.05)
+            super().__delitem__(which)
+
+    history._chunks = SlowList()
     length = RAW_POINTS + FOLD_POINTS
     history._steps.extend(range(length))
     history._values.extend(range(length))
     history.fold()
     reader.join()
     assert seen == [(length, FOLD_POINTS, FOLD_POINTS, FOLD_POINTS)]
+
+
+def test_the_newest_points_are_had_wherever_they_stand() -> None:
+    values = [float(value) for value in range(3 * CHUNK_POINTS + 100)]
+    history = long_history(values)
+    history.fold()
+    assert len(history._chunks) == 3
+    for newest in (0, 1, 99, 100, 101, CHUNK_POINTS, CHUNK_POINTS + 100, 3 * CHUNK_POINTS, 5 * CHUNK_POINTS):
+        wanted = values[len(values) - newest :] if 0 < newest < len(values) else values if newest else []
+        assert list(history.columns(newest)[1]) == list(history.columns(newest)[0]) == wanted
+        assert history.kept(newest).start == len(values) - len(wanted)
 
 
 def test_a_reader_beside_the_loop_sees_all_points_once_and_in_order() -> None:

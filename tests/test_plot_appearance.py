@@ -18,6 +18,7 @@ def nothing() -> None:
     return None
 
 
+@pytest.mark.fault("E1")
 def test_off_and_auto_without_a_screen_are_nowhere() -> None:
     assert isinstance(appearance_for(Place("off"), nothing), Off)
     assert isinstance(appearance_for(Place("auto", keep_open=True), nothing), Off)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import pyte
+import pytest
 from rich.console import Console
 from rich.style import Style
 
@@ -82,6 +83,7 @@ def test_erasing_leaves_nothing_and_leaving_leaves_all() -> None:
     assert terminal.lines == ["user", "frame", "row", "shell"]
 
 
+@pytest.mark.fault("D9")
 def test_a_narrower_terminal_counts_the_lines_into_which_it_folded_the_old_frame() -> None:
     terminal = Emulated(columns=20, lines=10)
     terminal.paint(["x" * 18, "y" * 18])
@@ -106,6 +108,7 @@ def test_styles_follow_the_colours_of_the_console() -> None:
     assert texts == ["\x1b[1;31mred\x1b[0m", "\x1b[1mred\x1b[0m", "red"]
 
 
+@pytest.mark.fault("D4")
 def test_what_others_wrote_into_the_frame_goes_with_the_next_table() -> None:
     """A C library or a forked worker writes past Python; nobody can move that above the frame."""
     terminal = Emulated(lines=12)

@@ -30,9 +30,9 @@ class Output(Protocol):
 def output_for(dashboard: Dashboard, console: Console) -> Output:
     """The output that suits what ``console`` writes to."""
     interval_s = 1.0 / dashboard.config.refresh_per_second
-    descriptor = _descriptor(console.file)
-    if console.record or (descriptor is None and not console.is_jupyter):
+    if is_in_memory(console):
         return InMemory(dashboard, console)
+    descriptor = _descriptor(console.file)
     if (
         descriptor is None
         or not os.isatty(descriptor)
@@ -48,6 +48,11 @@ def output_for(dashboard: Dashboard, console: Console) -> Output:
     except (OSError, AttributeError):  # no ttyname here, or not allowed to open it
         device = FileDevice(console, os.fstat(descriptor).st_rdev)
     return Pinned(dashboard, console, device, interval_s)
+
+
+def is_in_memory(console: Console) -> bool:
+    """It is read by the program itself, which looks right after the call that wrote to it."""
+    return console.record or (_descriptor(console.file) is None and not console.is_jupyter)
 
 
 def _descriptor(file: IO[str]) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from rich.console import Console
 
@@ -13,7 +14,7 @@ from m.metrics.snapshot import TrainingSnapshot
 from sinks.terminal.config import VisualizationConfig, check
 from sinks.terminal.dashboard import Dashboard
 from sinks.terminal.look import glyphs_for
-from sinks.terminal.outputs import Output, output_for
+from sinks.terminal.outputs import Output, is_in_memory, output_for
 from sinks.terminal.state import State
 
 
@@ -41,6 +42,8 @@ class TerminalSink:
                 f"console must be a rich.console.Console or None; got {console!r:.80} ({type(console).__name__})"
             )
         self.console = Console() if console is None else console
+        self.background: bool | None = False if is_in_memory(self.console) else None
+        """What the hub is asked for: a console in memory is written to by the caller's thread up to the end."""
         self._state = State(interval=self.config.table_update_interval)
         self._dashboard = Dashboard(self.config, self._state, glyphs_for(self.console.encoding), clock)
         self._output: Output | None = None
@@ -73,8 +76,23 @@ class TerminalSink:
         self._closed = True
         self._end_run()
 
+    def __copy__(self) -> TerminalSink:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TerminalSink:
+        return self  # as with the hub: the copy of a model that holds its display shows on the same one
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_closed_sink, ())  # in another process there is nothing to show
+
     def _end_run(self) -> None:
         output, self._output = self._output, None
         if output is not None:
             self._dashboard.finish()
             output.end()
+
+
+def _closed_sink() -> TerminalSink:
+    sink = TerminalSink()
+    sink.close()
+    return sink

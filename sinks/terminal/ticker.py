@@ -80,7 +80,7 @@ class Ticker:
             try:
                 self._act()
                 failures = 0
-            except Exception:
+            except BaseException:  # a SystemExit of somebody's code would end the thread without a word
                 failures += 1
                 if failures == 1:
                     logger.exception("the terminal display could not be drawn; training goes on")

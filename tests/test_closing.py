@@ -242,12 +242,20 @@ def test_a_close_sees_the_context_of_the_caller() -> None:
 
 
 @pytest.mark.fault("C6")
-def test_no_thread_is_left_and_none_is_started_for_functions() -> None:
-    before = threading.active_count()
+def test_no_thread_is_left_and_none_is_started_for_what_has_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[str] = []
+    real_start = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        started.append(thread.name)
+        real_start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    before = threading.active_count()
+    with MetricsHub([lambda s: None]) as hub:
+        hub.emit(snapshot())
+    assert started == []
     with MetricsHub([Recording()]) as hub:
         hub.emit(snapshot())
+    assert started == ["metrics-hub closes Recording"]
     assert threading.active_count() == before
-    with MetricsHub([lambda s: started.append(threading.current_thread().name)]) as hub:
-        hub.emit(snapshot())
-    assert started == ["MainThread"]

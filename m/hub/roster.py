@@ -14,7 +14,7 @@ from threading import get_ident
 from typing import Any
 
 from m.hub.abilities import is_same, name_of
-from m.hub.closing import close_each
+from m.hub.closing import Aside, close_each, do_each
 from m.hub.reporting import graver, tell
 from m.hub.subscription import Subscription
 from m.hub.turns import Turns
@@ -118,7 +118,7 @@ class Roster:
         to be closed on this thread, so that no other can keep them from it.
         """
         newest_first = [each for each in reversed(self.subscriptions) if each is not stuck]
-        inline = [each for each in newest_first if each.worker is None]
+        inline = [each for each in newest_first if each.worker is None and each.has_an_end]
         inline.sort(key=lambda each: not each.stays_here)
         raised: BaseException | None = None
         for subscription in newest_first:
@@ -134,11 +134,14 @@ class Roster:
         except BaseException as error:  # Ctrl-C: no more waiting
             raised = graver(raised, error)
             end_workers(self.subscriptions, 0.0)
+        lines = []
         for subscription in self.subscriptions:
             subscription.detach(closed=True)
             line = subscription.closing_line()
             if line is not None:
-                tell(logging.WARNING, "%s", line)
+                lines.append(line)
+        if lines:  # not on this thread: what takes them may be a terminal that is stopped
+            raised = graver(raised, do_each([Aside(lambda: _say_all(lines), "says how it went")], deadline))
         if raised is not None:
             raise raised
 
@@ -149,6 +152,11 @@ class Roster:
             each.closing_on == me or (each.worker is not None and each.worker.is_current())
             for each in self.subscriptions
         )
+
+
+def _say_all(lines: Iterable[str]) -> None:
+    for line in lines:
+        tell(logging.WARNING, "%s", line)
 
 
 def end_workers(subscriptions: Iterable[Subscription], deadline: float) -> bool:

@@ -18,6 +18,8 @@ from m.hub.stats import SinkStats
 from m.hub.turns import Turns
 from m.metrics.snapshot import TrainingSnapshot
 
+ENDING: Final = ("flush", "close")
+"""What happens to a sink at the end, in this order."""
 FAILURES_BEFORE_REST: Final = 10
 """So many failures in a row, and a sink is left alone for a while."""
 FIRST_REST_S: Final = 1.0
@@ -177,11 +179,16 @@ class Subscription:
             if must_pass is not None:
                 raise must_pass
 
+    @property
+    def has_an_end(self) -> bool:
+        """There is something to flush or to close; a plain function has nothing."""
+        return any(self.abilities[name] is not None for name in ENDING)
+
     def end(self) -> BaseException | None:
         """Flush and close an inline sink, on whatever thread this is; gives what must pass, see `failed_on`."""
         raised: BaseException | None = None
         self.closing_on = get_ident()
-        for ability_name in ("flush", "close"):
+        for ability_name in ENDING:
             try:
                 self.do(ability_name)
             except BaseException as error:

@@ -78,11 +78,21 @@ class Pinned:
     def text_due(self) -> str:
         return self._plain.next()
 
+    def text_of_the_end(self, closing: list[Row]) -> str:
+        return self._plain.end(closing)
+
+    def give_up_tables(self) -> None:
+        self._plain.without_tables = True
+
     def tables_due(self) -> None:
         """The next frame shows them."""
 
     def end(self) -> None:
-        self._screen.detach(self, self._dashboard.summary(max(self._console.width - 1, 20)))
+        closing: list[Row] = []
+        try:
+            closing = self._dashboard.summary(max(self._console.width - 1, 20))
+        finally:
+            self._screen.detach(self, closing)
 
 
 class AsText:
@@ -93,7 +103,7 @@ class AsText:
         self._console = console
         self._plain = PlainText(dashboard, console)
         self._gone = False
-        self._ticker = Ticker(self._speak, interval_s, "metrics-hub text")
+        self._ticker = Ticker(self._speak, interval_s, "metrics-hub text", self._speak_without_tables)
         self._ticker.start()
 
     def tables_due(self) -> None:
@@ -105,6 +115,10 @@ class AsText:
 
     def _speak(self) -> None:
         self._write(self._plain.next())
+
+    def _speak_without_tables(self) -> None:
+        self._plain.without_tables = True
+        self._speak()
 
     def _write(self, text: str) -> None:
         if not text or self._gone:

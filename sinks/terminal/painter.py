@@ -70,6 +70,11 @@ class Painter:
             at = index
         return "".join([*out, _move(len(rows) - 1 - at), SHOW_CURSOR])
 
+    def anew(self) -> str:
+        """What to send after others had the terminal, and nobody knows what is where: the next frame begins here."""
+        self.forget()
+        return "\r" + _ERASE_BELOW
+
     def erase(self) -> str:
         """What to send so that the frame is gone and the cursor stands where it began."""
         if not self._shown:

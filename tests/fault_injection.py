@@ -103,16 +103,21 @@ def end():
 """
 
 FORK_STORM = """
-import faulthandler, signal
+import faulthandler, gc, logging, signal, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 warns of a fork beside threads
 faulthandler.cancel_dump_traceback_later()  # its thread would not survive the forks; the parent watches the children
 signal.alarm({at_most_s})
+logging.basicConfig()
 hung = 0
 for number in range({forks}):
     show(number)
+    time.sleep(0.001 * (number % 17))  # to fork at any moment of a frame, not only right after an update
     child = os.fork()
     if child == 0:
         signal.alarm(0)
         print("child", number)
+        logging.warning("child %d", number)
+        gc.collect()
         sys.stdout.flush()
         os._exit(0)
     until = time.monotonic() + 2

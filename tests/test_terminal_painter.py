@@ -88,7 +88,8 @@ def test_a_narrower_terminal_counts_the_lines_into_which_it_folded_the_old_frame
     terminal = Emulated(columns=20, lines=10)
     terminal.paint(["x" * 18, "y" * 18])
     sent = terminal.paint(["short", "rows"], columns=10)
-    assert "\x1b[3A" in sent  # two rows of 18 cells are four lines of 10: three up from the last
+    assert sent.count("\x1b[2K") == 4  # two rows of 18 cells are four lines of 10
+    assert sent.count("\x1b[1A") == 3
 
 
 def test_the_cursor_is_shown_again_by_the_bytes_that_hid_it() -> None:

@@ -243,7 +243,7 @@ def test_a_narrower_terminal_gets_a_new_frame_that_fits() -> None:
     outcome = training(100, 30, steps=500, then="time.sleep(0.3); os._exit(0)", during=narrow)
 
     assert resized
-    after = outcome.raw[outcome.raw.rindex(b"\x1b[J") :].decode()
+    after = outcome.raw[outcome.raw.rindex(b"\x1b[1A\x1b[2K") :].decode()
     frame = after[: after.index("\x1b[?25h")]
     rows = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", frame).replace("\r", "").split("\n")
     assert len(rows) > 5

@@ -62,6 +62,16 @@ def _descriptor(file: IO[str]) -> int | None:
         return None
 
 
+class Nowhere:
+    """The output of a process that shows nothing: another rank does."""
+
+    def tables_due(self) -> None:
+        """Nobody sees them."""
+
+    def end(self) -> None:
+        """There is nothing to let go of."""
+
+
 class Pinned:
     """A panel of the screen of a terminal."""
 

@@ -113,6 +113,7 @@ class Screen:
         self._prints = PrintQueue(self._ticker.wake)
         self._redirection = Redirection(self._prints)
         self._painting = threading.Lock()
+        self._above = ""  # whole lines that were printed and have not been sent
         self._unfinished = ""  # a printed line that has no newline yet
         self._yielded = False
         self._was_in_front = False
@@ -142,7 +143,8 @@ class Screen:
             locked = self._painting.acquire(timeout=STOP_WITHIN_S)
             if locked and stopped and not self._device.gone:
                 if self._fell_back or self._gives_way():
-                    self._say(self._take_prints() + panel.text_of_the_end(closing))
+                    self._say_unseen_prints()
+                    self._say(panel.text_of_the_end(closing))
                 else:
                     self._paint_end(panel, closing, last)
         except BaseException:
@@ -176,8 +178,9 @@ class Screen:
             if self._device.busy:
                 return  # the terminal has not taken the last frame yet: this one is skipped
             columns, lines = self._device.size()
-            above = self._take_prints()
-            self._send(self._painter.paint(self._rows(columns, lines), columns, above))
+            self._take_prints()
+            self._send(self._painter.paint(self._rows(columns, lines), columns, self._above))
+            self._above = ""
         finally:
             self._looked_at = _clocks()  # however long it took
             self._painting.release()
@@ -216,12 +219,13 @@ class Screen:
 
     def _paint_end(self, panel: Panel, closing: list[Row], last: bool) -> None:
         columns, lines = self._device.size()
-        above = self._take_prints()
+        self._take_prints()
         if last:
             if self._unfinished:
-                above, self._unfinished = f"{above}{self._unfinished}\n", ""
+                self._above, self._unfinished = f"{self._above}{self._unfinished}\n", ""
             painter = self._painter
-            self._send(painter.paint(self._rows(columns, lines), columns, above) + painter.leave())
+            self._send(painter.paint(self._rows(columns, lines), columns, self._above) + painter.leave())
+            self._above = ""
             self._send("".join(f"{painter.text(row)}\r\n" for row in closing))
             self._device.drain(DRAIN_WITHIN_S)
             return
@@ -229,16 +233,15 @@ class Screen:
         left = "".join(f"{self._painter.text(row)}\n" for row in (*rows, *closing))
         others = [each for each in self._panels if each is not panel]
         self._panels = others
-        self._send(self._painter.paint(self._rows(columns, lines), columns, above + left))
+        self._send(self._painter.paint(self._rows(columns, lines), columns, self._above + left))
+        self._above = ""
         self._panels = [*others, panel]
 
-    def _take_prints(self) -> str:
-        """Whole lines that were printed; a line without an end is kept and shown above the dashboard meanwhile."""
-        if not self._prints:
-            return ""
-        text = self._unfinished + self._prints.take()
-        whole, newline, self._unfinished = text.rpartition("\n")
-        return whole + newline
+    def _take_prints(self) -> None:
+        """Note what was printed; a line without an end is shown above the dashboard meanwhile."""
+        if self._prints:
+            whole, newline, self._unfinished = (self._unfinished + self._prints.take()).rpartition("\n")
+            self._above += whole + newline
 
     def _send(self, text: str) -> None:
         if text:
@@ -260,8 +263,8 @@ class Screen:
         self._yielded = away
         self._redirection.pass_through(away)
         if away:
-            text = self._take_prints() + "".join(panel.text_due() for panel in self._panels)
-            self._say(text)
+            self._say_unseen_prints()
+            self._say("".join(panel.text_due() for panel in self._panels))
         return away
 
     def _is_behind(self) -> bool:
@@ -287,7 +290,8 @@ class Screen:
 
     def _say_unseen_prints(self) -> None:
         """What was printed and could not be shown goes to the real stream, if that still takes anything."""
-        text, self._unfinished = self._unfinished + self._prints.take(), ""
+        text = self._above + self._unfinished + self._prints.take()
+        self._above = self._unfinished = ""
         self._say(text)
 
     def forget_in_child(self) -> None:

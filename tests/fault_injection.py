@@ -102,6 +102,18 @@ def end():
     shown.stop()
 """
 
+RICHS_PROGRESS = """
+import os, sys, time
+from rich.progress import Progress
+shown = Progress(refresh_per_second={hertz})
+task = shown.add_task("storm", total=10**9)
+shown.start()
+def show(step):
+    shown.advance(task)
+def end():
+    shown.stop()
+"""
+
 FORK_STORM = """
 import faulthandler, gc, logging, signal, warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 warns of a fork beside threads
@@ -136,7 +148,7 @@ with open(os.environ["RESULT"], "w") as file:
 GC_STORM = """
 import faulthandler, gc
 faulthandler.dump_traceback_later({seconds} + 10, exit=True)
-gc.set_threshold(20, 2, 2)
+gc.set_threshold{thresholds}
 class Talks:
     def __init__(self): self.me = self
     def __del__(self): print("collected")

@@ -52,6 +52,7 @@ def test_summary_goes_on_where_it_stopped() -> None:
     assert (summary.current, summary.min, summary.max, summary.mean, summary.count) == (9.0, 2.0, 9.0, 5.0, 3)
 
 
+@pytest.mark.fault("F18")
 def test_nan_and_inf_count_apart() -> None:
     summary = history_of(1.0, math.nan, 3.0, math.inf).summary()
     assert (summary.min, summary.max, summary.mean, summary.count, summary.nonfinite) == (1.0, 3.0, 2.0, 4, 2)
@@ -66,6 +67,7 @@ def test_an_empty_history_and_one_of_nan_have_no_figures() -> None:
         assert math.isnan(summary.current)
 
 
+@pytest.mark.fault("F18")
 @pytest.mark.parametrize("values", [(1.7e308, -1.7e308, 1.7e308), (sys.float_info.max,) * 7])
 def test_the_mean_of_the_largest_floats_does_not_overflow(values: tuple[float, ...]) -> None:
     history = history_of(*values)
@@ -149,6 +151,7 @@ def test_buckets_and_raw_points_are_the_whole_run_without_a_gap() -> None:
     assert (table[buckets.START] % table[buckets.COUNT] == 0).all()  # a bucket lies where its size says
 
 
+@pytest.mark.fault("H1")
 def test_memory_does_not_grow_with_the_run() -> None:
     """Three million points, in folds of many at once: the last level has doubled its buckets several times."""
     history = History()

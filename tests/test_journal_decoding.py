@@ -6,18 +6,21 @@ from m.journal.records import MAX_DEPTH, MAX_LINE, Unknown
 from m.metrics.run import Run
 
 
+@pytest.mark.fault("G10")
 def test_unknown_keys_are_ignored_and_unknown_types_passed_on():
     line = encode(Run("Training", run_id="abc", started_at=1.0))
     assert decode(line.replace(b'"attempt"', b'"host":"node7","attempt"')) == decode(line)
     assert decode(b'{"type":"histogram","bins":[1,2]}') == Unknown("histogram", {"type": "histogram", "bins": [1, 2]})
 
 
+@pytest.mark.fault("G10")
 def test_a_newer_version_is_named_and_not_misread():
     line = encode(Run()).replace(b'"version":1', b'"version":2')
     with pytest.raises(NewerVersionError, match="version 2 of the format, and this library reads up to 1"):
         decode(line)
 
 
+@pytest.mark.fault("G9")
 @pytest.mark.parametrize(
     "line",
     [

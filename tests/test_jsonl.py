@@ -100,6 +100,7 @@ def test_a_run_through_a_real_hub(path):
     assert (journal.bad_lines, journal.torn, sink.lost) == (0, False, 0)
 
 
+@pytest.mark.fault("G1")
 def test_each_record_is_one_write_and_there_before_record_returns(path, disk):
     sink = JsonlSink(path)
     sink.start(Run())
@@ -121,6 +122,7 @@ def test_nothing_is_made_before_a_run_starts(path):
     assert not path.parent.exists()
 
 
+@pytest.mark.fault("A7")
 def test_a_record_without_a_start_starts_a_run_of_unknown_length(path):
     sink = JsonlSink(path)
     sink.record(snap(500))
@@ -165,6 +167,7 @@ def test_a_record_that_cannot_be_written_is_a_gap_and_not_an_error(path, caplog)
 # -- attempts ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("I2")
 def test_opening_a_journal_again_goes_on_with_its_run(path):
     for attempt in range(3):
         with MetricsHub([JsonlSink(path)], strict=True) as hub:
@@ -212,6 +215,7 @@ def test_a_run_that_says_what_it_resumes_is_believed(path):
     assert [attempt.run for attempt in read(path).attempts] == [first, second]
 
 
+@pytest.mark.fault("G2")
 def test_a_torn_line_is_closed_off_before_the_next_attempt(path):
     sink = JsonlSink(path)
     sink.record(snap(0))
@@ -230,6 +234,7 @@ def test_a_torn_line_is_closed_off_before_the_next_attempt(path):
 # -- one writer -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("G7")
 @needs_locks
 def test_a_second_writer_gets_a_file_of_its_own(path, caplog):
     first, second = JsonlSink(path), JsonlSink(path)
@@ -251,6 +256,7 @@ def test_a_second_writer_gets_a_file_of_its_own(path, caplog):
     assert str(second.path) in message
 
 
+@pytest.mark.fault("C7", "G7")
 @needs_locks
 def test_another_process_gets_a_file_of_its_own(path):
     first = JsonlSink(path)
@@ -306,6 +312,7 @@ def test_a_file_that_is_no_journal_is_left_alone(tmp_path, caplog):
     assert "exists and is no journal" in caplog.text
 
 
+@pytest.mark.fault("C3", "C5")
 @needs_fork
 def test_a_forked_child_writes_nothing_and_holds_no_lock(path):
     sink = JsonlSink(path)
@@ -356,6 +363,7 @@ def test_a_child_that_no_hook_saw_writes_nothing_either(path, monkeypatch):
     assert steps(path) == [0]
 
 
+@pytest.mark.fault("A21")
 def test_copies_and_pickles_are_new_sinks_for_the_same_path(path):
     sink = JsonlSink(path, fsync_every=5)
     sink.record(snap(0))
@@ -371,6 +379,7 @@ def test_copies_and_pickles_are_new_sinks_for_the_same_path(path):
 # -- when writing fails -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("G4")
 def test_a_full_disk_is_counted_and_leaves_a_gap_record(path, disk, caplog):
     sink = JsonlSink(path)
     sink.record(snap(0))
@@ -409,6 +418,7 @@ def test_alerts_alone_make_a_gap_without_snapshots(path, disk):
     assert read(path).attempts[0].gaps == [Gap(1, None, None)]
 
 
+@pytest.mark.fault("G3")
 def test_a_short_write_is_finished(path, disk, monkeypatch):
     whole = disk.write
     monkeypatch.setattr(journal_file.os, "write", lambda descriptor, data: whole(descriptor, data[:7]))
@@ -436,6 +446,7 @@ def test_a_line_that_did_not_fit_is_closed_off_when_there_is_space(path, disk, r
     assert journal.attempts[0].gaps == [Gap(1, 2, 2)]
 
 
+@pytest.mark.fault("G4")
 def test_a_disk_that_is_full_at_every_byte_in_turn(path, disk):
     """However the space runs out and comes back, every record is in the file or counted, and no line is glued."""
     sink = JsonlSink(path)
@@ -473,6 +484,7 @@ def test_a_disk_that_is_full_from_the_start(path, disk):
     assert [recorded.seq for recorded in second.snapshots] == [2]
 
 
+@pytest.mark.fault("G5")
 def test_a_folder_that_cannot_be_made_is_tried_again(tmp_path, disk, caplog):
     path = tmp_path / "runs" / "run.jsonl"
     sink = JsonlSink(path)
@@ -556,6 +568,7 @@ def python(code, *arguments, **options):
     return subprocess.run(command, env=environment, timeout=30, **options)
 
 
+@pytest.mark.fault("G4")
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits here")
 def test_a_quota_that_is_lifted_again(path):
     """The real thing: the write that crosses the limit is short and raises nothing, the next one raises EFBIG."""
@@ -587,6 +600,7 @@ print(sink.lost)
     assert journal.bad_lines == 1
 
 
+@pytest.mark.fault("B14", "G1")
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9 here")
 def test_whatever_was_emitted_survives_kill_9(tmp_path):
     code = """
@@ -623,6 +637,7 @@ for step in range(10**9):
 # -- fsync and settings -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("G11")
 def test_fsync_only_when_asked_and_only_so_often(path, disk, monkeypatch):
     synced = []
     monkeypatch.setattr(journal_file.os, "fsync", synced.append)
@@ -667,6 +682,7 @@ def test_what_is_no_path_is_refused(bad):
         JsonlSink(bad)
 
 
+@pytest.mark.fault("A22", "G5")
 def test_paths_that_cannot_work_are_refused_at_once(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(IsADirectoryError, match="must name a file"):

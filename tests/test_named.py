@@ -36,10 +36,12 @@ def test_fields_customs_and_experts_by_name_in_this_order() -> None:
     assert found["accuracy"] == [(3.0, 0.9)]
 
 
+@pytest.mark.fault("F12")
 def test_none_and_what_was_never_given_leave_no_trace() -> None:
     assert recorded(snapshot_of({"val_loss": None, "accuracy": None}, 0)) == {}
 
 
+@pytest.mark.fault("E11")
 def test_what_is_no_number_is_left_out_and_a_bool_counts() -> None:
     custom = {"phase": "warmup", "done": True, "count": 3, "list": [1.0], "size": 0.5}
     found = recorded(TrainingSnapshot(0, math.nan, custom_metrics=custom))
@@ -101,6 +103,7 @@ def test_a_step_beyond_every_float_is_left_out_whole() -> None:
     assert numbers.left_out == 2
 
 
+@pytest.mark.fault("F17")
 def test_a_run_that_makes_up_names_forever_stays_bounded() -> None:
     numbers = NamedHistories()
     for step in range(3):
@@ -118,6 +121,7 @@ def test_an_experts_name_says_which() -> None:
     assert expert_of(expert_name(17)) == 17
 
 
+@pytest.mark.fault("H1")
 def test_raw_points_are_bounded_for_every_kind_of_number() -> None:
     """Each history has its turn to fold, also one that begins late, and none is folded before it has to be."""
     numbers = NamedHistories(settings={"batch_size"}, clock=ticking())

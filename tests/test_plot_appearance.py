@@ -24,6 +24,7 @@ def place(display: Any, **more: Any) -> Appearance:
     return appearance_for(Place(display, **more), nothing, lambda show: None, DrawBudget())
 
 
+@pytest.mark.fault("E1")
 def test_off_and_auto_without_a_screen_are_nowhere() -> None:
     assert isinstance(place("off"), Off)
     assert isinstance(place("auto", keep_open=True), Off)

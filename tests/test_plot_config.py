@@ -66,6 +66,7 @@ def test_a_good_config_passes_and_so_does_an_empty_one() -> None:
     validate(TrainingVisualizerConfig(figure_size=(7.5, 3), max_points=1, pause_duration=0, use_blit=True))
 
 
+@pytest.mark.fault("A22")
 @pytest.mark.parametrize(
     ("path", "value", "error"),
     [

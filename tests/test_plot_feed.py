@@ -128,6 +128,7 @@ def test_a_second_run_takes_over_the_image(tmp_path: Path, showing: Callable[...
     assert "first_error" not in path.read_text("utf-8")
 
 
+@pytest.mark.fault("E20")
 def test_ten_thousand_readers_see_no_broken_image(tmp_path: Path, showing: Callable[..., PlotSink]) -> None:
     path = tmp_path / "run.png"
     sink = showing(image_path=path)
@@ -145,6 +146,7 @@ def test_ten_thousand_readers_see_no_broken_image(tmp_path: Path, showing: Calla
     assert len(versions) >= 3
 
 
+@pytest.mark.fault("E18")
 def test_an_image_that_cannot_be_written_is_a_line_in_the_log(
     tmp_path: Path, showing: Callable[..., PlotSink], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -376,6 +378,7 @@ def test_a_script_that_a_broken_pipe_would_end(tmp_path: Path) -> None:
     assert out == "trained\n"
 
 
+@pytest.mark.fault("C9")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_worker_that_outlives_the_training_does_not_keep_the_process(tmp_path: Path) -> None:
     """A forked data loader inherits the pipe. As long as it held it open, the window would stay."""

@@ -51,7 +51,7 @@ class HubStats:
         lines = [", ".join([f"{self.emitted} snapshot{'' if self.emitted == 1 else 's'} emitted", *extra])]
         if not self.sinks:
             return lines[0]
-        rows = [("", "delivered", "dropped", "failed", "waiting", "seconds", "")]
+        rows: list[tuple[str, ...]] = [("", "delivered", "dropped", "failed", "waiting", "seconds", "")]
         for name, sink in self.sinks.items():
             counts = (sink.delivered, sink.dropped, sink.failed, sink.waiting)
             rows.append((name, *map(str, counts), f"{sink.seconds:.3f}", sink.last_error or ""))

@@ -37,6 +37,7 @@ def test_fields_and_defaults_are_the_documented_ones() -> None:
         ("image_every_s", 2.0),
         ("keep_open", False),
         ("draw_budget", 0.05),
+        ("on_rank", 0),
     ]
     assert shown(PlotConfig, "t", "y") == [
         ("title", "t"),

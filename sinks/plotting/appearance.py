@@ -69,6 +69,7 @@ class DisplayOptions(TypedDict, total=False):
     image_every_s: float
     keep_open: bool
     draw_budget: float
+    on_rank: int | None
 
 
 @dataclass(slots=True, frozen=True)
@@ -80,6 +81,7 @@ class Place:
     image_every_s: float = 2.0
     keep_open: bool = False
     draw_budget: float = DRAW_BUDGET
+    on_rank: int | None = 0
 
     def __post_init__(self) -> None:
         accepted = f"display must be one of {', '.join(map(repr, DISPLAYS))} or a function that takes the figure"
@@ -97,6 +99,8 @@ class Place:
             raise TypeError(f"image_every_s must be a number of seconds; got {self.image_every_s!r:.80}")
         if not 0.0 <= self.image_every_s < math.inf:
             raise ValueError(f"image_every_s must be 0 or more seconds and finite; got {self.image_every_s!r}")
+        if self.on_rank is not None and (isinstance(self.on_rank, bool) or not isinstance(self.on_rank, int)):
+            raise TypeError(f"on_rank must be a whole number or None; got {self.on_rank!r:.80}")
         if self.display == "image":
             _check_image_path(self.image_path)
         elif self.image_path is not None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import textwrap
+
+import pytest
 
 from m.hub.hub import MetricsHub
 from m.hub.stats import HubStats, SinkStats
@@ -31,3 +35,24 @@ def test_a_hub_without_sinks_says_what_was_emitted(hubs) -> None:  # type: ignor
     hub: MetricsHub = hubs()
     hub.emit(TrainingSnapshot(0, 0.5))
     assert str(hub.stats()) == "1 snapshot emitted"
+
+
+def test_the_end_has_a_line_for_each_sink_a_warning_only_for_those_that_missed_something(
+    hubs,  # type: ignore[no-untyped-def]
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def healthy(snapshot: TrainingSnapshot) -> None:
+        pass
+
+    def failing(snapshot: TrainingSnapshot) -> None:
+        raise OSError("no route")
+
+    hub: MetricsHub = hubs([healthy, failing])
+    for step in range(3):
+        hub.emit(TrainingSnapshot(step, 0.5))
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        hub.close()
+    lines = {record.levelname: record.getMessage() for record in caplog.records}
+    assert re.fullmatch(r"sink healthy: 3 of 3 snapshots delivered; 0\.00\d s on the training thread", lines["INFO"])
+    assert lines["WARNING"].startswith("sink failing: missed 3 of 3 snapshots, 3 of them by failing; last error")

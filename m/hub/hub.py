@@ -257,8 +257,9 @@ class MetricsHub(Delivery):
         """End the run: sinks get what is still waiting, are flushed and closed, the newest first. Idempotent.
 
         All of them are waited for within one budget (``close_timeout``); what those in the background had not taken by
-        then counts as dropped. Whatever a sink missed is said once, through ``logging``. From inside a sink it takes
-        effect right after the snapshot being delivered. So that a close which hangs costs no more than the budget, and
+        then counts as dropped. How it went is said through ``logging``, one line a sink: a warning when it missed
+        anything, else at the level INFO; ``print(hub.stats())`` says it at any time. From inside a sink it takes effect
+        right after the snapshot being delivered. So that a close which hangs costs no more than the budget, and
         Ctrl-C does not strike in the middle of one, inline sinks are closed on threads made for that; see `subscribe`
         for those that must not. (At the exit of Python 3.12 and newer, which starts no threads then, a hub that nobody
         has closed closes them on the main thread.)

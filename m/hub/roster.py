@@ -6,7 +6,6 @@ list itself this is called in turn only (see ``turns``).
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -15,7 +14,7 @@ from typing import Any
 
 from m.hub.abilities import is_same, name_of
 from m.hub.closing import Aside, close_each, do_each
-from m.hub.reporting import graver, tell
+from m.hub.reporting import graver, logger, tell
 from m.hub.subscription import Subscription
 from m.hub.turns import Turns
 from m.metrics.snapshot import TrainingSnapshot
@@ -137,9 +136,9 @@ class Roster:
         lines = []
         for subscription in self.subscriptions:
             subscription.detach(closed=True)
-            line = subscription.closing_line()
-            if line is not None:
-                lines.append(line)
+            level, line = subscription.closing_line()
+            if logger.isEnabledFor(level):
+                lines.append((level, line))
         if lines:  # not on this thread: what takes them may be a terminal that is stopped
             raised = graver(raised, do_each([Aside(lambda: _say_all(lines), "says how it went")], deadline))
         if raised is not None:
@@ -154,9 +153,9 @@ class Roster:
         )
 
 
-def _say_all(lines: Iterable[str]) -> None:
-    for line in lines:
-        tell(logging.WARNING, "%s", line)
+def _say_all(lines: Iterable[tuple[int, str]]) -> None:
+    for level, line in lines:
+        tell(level, "%s", line)
 
 
 def end_workers(subscriptions: Iterable[Subscription], deadline: float) -> bool:

@@ -244,8 +244,8 @@ class Subscription:
         self.failures_in_row = 0
         self._rest_s = FIRST_REST_S
 
-    def closing_line(self) -> str | None:
-        """What a person should know about this sink when the hub closes; None when all went well."""
+    def closing_line(self) -> tuple[int, str]:
+        """How it went, for a person when the hub closes: a line and its level in the log, a warning when not well."""
         stats = self.stats()
         parts = []
         # with "latest" an older snapshot that makes room for a newer one is what was asked for
@@ -263,7 +263,12 @@ class Subscription:
                 f"took {1e3 * self.seconds / max(self.taken, 1):.1f} ms a snapshot on the training thread, "
                 f"{self.seconds:.1f} s in all; subscribe it with background=True"
             )
-        return f"sink {self.name}: {'; '.join(parts)}" if parts else None
+        if parts:
+            return logging.WARNING, f"sink {self.name}: {'; '.join(parts)}"
+        older = stats.dropped
+        made_room = f", {older} made room for newer ones" if older else ""
+        taken = f"{stats.delivered} of {stats.emitted} snapshots delivered{made_room}"
+        return logging.INFO, f"sink {self.name}: {taken}; {stats.seconds:.3f} s on the training thread"
 
     def go_inert(self) -> None:
         """In a forked child: whoever is in the middle of handing out a snapshot skips this sink."""

@@ -6,11 +6,14 @@ What the lines look like stands in `m.journal.records`.
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from m.journal.records import (
     MAX_DEPTH,
     MAX_LINE,
+    MAX_NAMES,
     NONFINITE,
     VERSION,
     End,
@@ -24,9 +27,63 @@ from m.metrics.alerts import Alert
 from m.metrics.run import Run
 from m.metrics.snapshot import NUMBER_FIELDS, TrainingSnapshot
 
+logger = logging.getLogger(__name__)
+
 
 class NewerVersionError(ValueError):
     """The header names a version of the format above `VERSION`."""
+
+
+class Decoder:
+    """Decodes lines one after another: what is no record is skipped and counted, and names are kept within a limit.
+
+    ``max_names`` is how many names of metrics, experts included, are taken; whoever keeps something for each name
+    (a curve, say) is safe from a file that makes up new ones in every line. Raises ``ValueError`` below 1.
+    """
+
+    def __init__(self, max_names: int = MAX_NAMES) -> None:
+        if isinstance(max_names, bool) or not isinstance(max_names, int) or max_names < 1:
+            raise ValueError(f"max_names must be a whole number of 1 or more; got {max_names!r:.80}")
+        self.bad_lines = 0
+        """Lines that were no record."""
+        self.left_out = 0
+        """Values of metrics that were left out because ``max_names`` others had come before."""
+        self._max_names = max_names
+        self._names: set[str | int] = set()
+
+    def records(self, lines: Iterable[bytes]) -> Iterator[Record]:
+        """The records in ``lines``. Raises `NewerVersionError` at a header above `VERSION`."""
+        for line in lines:
+            if line.isspace():
+                continue
+            try:
+                record = decode(line)
+            except NewerVersionError:
+                raise
+            except ValueError:
+                self.bad_lines += 1
+                continue
+            if isinstance(record, Recorded):
+                self._limit(record.snapshot.expert_utilization)
+                self._limit(record.snapshot.custom_metrics)
+            yield record
+
+    def _limit(self, values: dict[Any, Any]) -> None:
+        known = self._names
+        if known >= values.keys():
+            return
+        for name in [name for name in values if name not in known]:
+            if len(known) < self._max_names:
+                known.add(name)
+                continue
+            del values[name]
+            self.left_out += 1
+            if self.left_out == 1:
+                logger.warning(
+                    "more than %d names of metrics; the values of any further ones are left out and counted "
+                    "(max_names= takes more)",
+                    self._max_names,
+                )
 
 
 def decode(line: bytes) -> Record:
@@ -38,7 +95,7 @@ def decode(line: bytes) -> Record:
     content = _parsed(line)
     kind = _get(content, "type", str)
     if kind == "snapshot":
-        return Recorded(_get(content, "seq", int), float(_get(content, "time", int, float)), _snapshot(content))
+        return Recorded(_get(content, "seq", int), _time(content, "time"), _snapshot(content))
     if kind == "run":
         version = _get(content, "version", int)
         if version > VERSION:
@@ -51,7 +108,8 @@ def decode(line: bytes) -> Record:
             initial_step=_get(content, "initial_step", int),
             run_id=_get(content, "run_id", str),
             attempt=_get(content, "attempt", int),
-            started_at=float(_get(content, "started_at", int, float)),
+            started_at=_time(content, "started_at"),
+            rank=_get({"rank": 0, **content}, "rank", int),
         )
     if kind == "alert":
         value = content.get("value")
@@ -66,7 +124,7 @@ def decode(line: bytes) -> Record:
         first, last = _get(content, "from_seq", int, none), _get(content, "to_seq", int, none)
         return Gap(_get(content, "lost", int), first, last)
     if kind == "end":
-        return End(_get(content, "seq", int), _get(content, "lost", int), float(_get(content, "time", int, float)))
+        return End(_get(content, "seq", int), _get(content, "lost", int), _time(content, "time"))
     return Unknown(kind, content)
 
 
@@ -105,6 +163,13 @@ def _number(value: Any) -> Any:
     if isinstance(value, str) and value in NONFINITE:
         return NONFINITE[value]
     raise ValueError(f"not a number: {value!r:.80}")
+
+
+def _time(content: dict[str, Any], key: str) -> float:
+    try:
+        return float(_get(content, key, int, float))
+    except OverflowError:
+        raise ValueError(f"{key!r} is past the end of time") from None
 
 
 def _get(content: dict[str, Any], key: str, *types: type) -> Any:

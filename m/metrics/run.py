@@ -27,6 +27,8 @@ class Run:
     """1 for the first start of this run, one more with each resume that says so."""
     started_at: float = field(default_factory=time.time)
     """Wall-clock time of the start, seconds since the epoch."""
+    rank: int = 0
+    """Number of this process among those that train together, from 0."""
 
 
 def check_total_steps(total_steps: object, name: str = "total_steps") -> int | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from m.journal.encoding import SnapshotEncoder, encode
 from m.journal.records import Recorded
@@ -16,6 +17,9 @@ from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
 
 needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="no /proc here")
+
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""For properties of texts: the first text that Hypothesis ever draws on a machine takes it a second or two."""
 
 
 def header(attempt: int = 1, run_id: str = "abc", **fields: object) -> bytes:

@@ -3,6 +3,7 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from journal_files import UNHURRIED
 
 from m.journal.decoding import Decoder, NewerVersionError, decode
 from m.journal.encoding import SnapshotEncoder, encode
@@ -97,7 +98,7 @@ odd = st.recursive(
 
 
 @given(st.sampled_from(SOUND), st.data())
-@settings(max_examples=400)
+@settings(UNHURRIED, max_examples=400)
 def test_whatever_stands_in_a_line_is_a_record_or_a_value_error(line, data):
     content = json.loads(line)
     content |= data.draw(st.dictionaries(st.sampled_from(sorted(content.keys() - {"type"})), odd, max_size=3))
@@ -108,6 +109,7 @@ def test_whatever_stands_in_a_line_is_a_record_or_a_value_error(line, data):
 
 
 @given(st.binary(max_size=60))
+@settings(UNHURRIED)
 def test_bytes_of_any_kind_are_a_record_or_a_value_error(data):
     for line in (data, b'{"type":"gap","lost":1' + data, encode(Run())[: len(data)] + data):
         try:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from journal_files import UNHURRIED
 
 from m.journal import encoding
 from m.journal.decoding import decode
@@ -130,7 +131,7 @@ def encoder_that_writes(way):
 @given(snapshots, st.integers(1, 10**12), st.floats(0, 4e9))
 @example(TrainingSnapshot(0, math.nan, custom_metrics={"\ud83d": 1.0, "a": "\udd25"}), 1, 0.0)
 @example(TrainingSnapshot(2**70, math.inf, -math.inf, expert_utilization={-1: math.nan}), 1, 0.0)
-@settings(max_examples=300, deadline=None)
+@settings(UNHURRIED, max_examples=300)
 def test_any_snapshot_is_one_line_of_plain_json_and_reads_back(way, snapshot, seq, time):
     line = encoder_that_writes(way).encode(snapshot, seq, time)
     assert_one_plain_line(line)
@@ -143,7 +144,7 @@ def test_any_snapshot_is_one_line_of_plain_json_and_reads_back(way, snapshot, se
 
 @pytest.mark.parametrize("way", WAYS)
 @given(st.dictionaries(st.integers(0, 10**4), st.floats(0, 1), min_size=64, max_size=256))
-@settings(max_examples=20, deadline=None)
+@settings(UNHURRIED, max_examples=20)
 def test_the_load_of_any_number_of_experts_reads_back(way, shares):
     snapshot = TrainingSnapshot(0, 0.5, expert_utilization=shares)
     assert_same(decode(encoder_that_writes(way).encode(snapshot, 1, 0.0)).snapshot, snapshot)
@@ -151,7 +152,7 @@ def test_the_load_of_any_number_of_experts_reads_back(way, shares):
 
 @pytest.mark.parametrize("rotate_mb", [None, 0.0005], ids=["one file", "segments"])
 @given(st.lists(snapshots, max_size=8), texts)
-@settings(max_examples=60, deadline=None)
+@settings(UNHURRIED, max_examples=60)
 def test_any_run_that_a_sink_writes_is_read_and_followed_as_it_was(rotate_mb, emitted, description):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.jsonl"
@@ -198,7 +199,7 @@ records = st.one_of(
 
 
 @given(records)
-@settings(max_examples=300, deadline=None)
+@settings(UNHURRIED, max_examples=300)
 def test_any_other_record_is_one_line_of_plain_json_and_reads_back(record):
     line = encode(record)
     assert_one_plain_line(line)
@@ -207,5 +208,6 @@ def test_any_other_record_is_one_line_of_plain_json_and_reads_back(record):
 
 
 @given(st.text(max_size=40) | st.text("token=:/@ \"'5a", max_size=40))
+@settings(UNHURRIED)
 def test_a_text_for_people_is_what_it_was_but_for_secrets(text):
     assert decode(encode(Run(text))).description == redacted(text)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from journal_files import UNHURRIED
 
 from m.journal.follower import Follower
 from m.journal.reader import read
@@ -142,7 +143,7 @@ def test_a_writer_that_is_killed_at_any_moment_loses_nothing(tmp_path, options):
 
 
 @given(st.lists(st.integers(0, 70), min_size=1, max_size=6), st.sampled_from([None, 0.0003, 0.0006]))
-@settings(deadline=None, max_examples=60)
+@settings(UNHURRIED, max_examples=60)
 def test_a_writer_that_is_killed_again_and_again_loses_nothing(moments, rotate_mb):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.jsonl"

@@ -358,6 +358,15 @@ def test_a_segment_begins_with_no_header_of_an_attempt_that_is_over(path, rotati
     assert segment_numbers(path) == [1], "nobody said whose these are"
 
 
+def test_a_header_that_is_longer_than_a_segment_goes_to_the_first_all_the_same(path):
+    file = JournalFile(path, segment_bytes=1)
+    file.open()
+    file.begin(HEADER)
+    file.append(LINE % 0)
+    file.let_go()
+    assert contents(path) == [HEADER, HEADER + numbered(0)]
+
+
 @needs_locks
 def test_a_journal_is_locked_in_all_its_segments(path, rotating, opened):
     file = rotating()

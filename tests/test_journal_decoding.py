@@ -7,13 +7,17 @@ from journal_files import UNHURRIED
 
 from m.journal.decoding import Decoder, NewerVersionError, decode
 from m.journal.encoding import SnapshotEncoder, encode
-from m.journal.records import MAX_DEPTH, MAX_LINE, MAX_NAMES, End, Gap, Unknown
+from m.journal.records import MAX_DEPTH, MAX_LINE, MAX_NAMES, MAX_TEXT, End, Gap, Unknown
 from m.metrics.alerts import Alert
 from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
 
 
-def test_unknown_keys_are_ignored_and_unknown_types_passed_on():
+def test_unknown_keys_of_a_snapshot_are_kept_and_unknown_types_passed_on():
+    line = snapshot_line("a")
+    newer = decode(line.replace(b'"seq"', b'"z_loss":0.5,"seq"'))
+    assert newer.extra == {"z_loss": 0.5}
+    assert (newer.snapshot, decode(line).extra) == (decode(line).snapshot, {})
     line = encode(Run("Training", run_id="abc", started_at=1.0))
     assert decode(line.replace(b'"attempt"', b'"host":"node7","attempt"')) == decode(line)
     assert decode(b'{"type":"histogram","bins":[1,2]}') == Unknown("histogram", {"type": "histogram", "bins": [1, 2]})
@@ -142,7 +146,15 @@ def test_a_name_that_comes_too_late_is_left_out_and_said_once(caplog):
     assert [list(snapshot.custom_metrics) for snapshot in kept] == [["a", "b"], ["a", "b"], ["b", "a"]]
     assert [list(snapshot.expert_utilization) for snapshot in kept] == [[0], [0], [0]]
     assert decoder.left_out == 6
-    assert caplog.text.count("more than 3 names of metrics") == 1
+    assert caplog.text.count("names of metrics past the first 3 ") == 1
+
+
+def test_a_name_that_is_too_long_is_left_out_and_takes_no_place():
+    decoder = Decoder(max_names=2)
+    lines = [snapshot_line(["x" * (MAX_TEXT + 1), "a", "y" * MAX_TEXT])] * 2
+    kept = [list(recorded.snapshot.custom_metrics) for recorded in decoder.records(lines)]
+    assert kept == [["a", "y" * MAX_TEXT]] * 2
+    assert decoder.left_out == 2
 
 
 def test_a_file_that_makes_up_names_in_every_line_fills_no_memory():

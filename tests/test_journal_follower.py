@@ -199,6 +199,15 @@ def test_what_a_follower_saw_is_what_a_reader_reads(path):
     assert sum(isinstance(each, End) for each in seen) == 3
 
 
+def test_a_later_change_of_folder_does_not_lose_the_journal(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.jsonl").write_bytes(header() + snapshots([0]))
+    follower = Follower("run.jsonl")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert new_steps(follower) == [0]
+
+
 def test_a_newer_version_is_an_error(path):
     path.parent.mkdir()
     path.write_bytes(header().replace(b'"version":1', b'"version":9'))

@@ -241,7 +241,7 @@ def test_whatever_is_not_in_a_journal_is_counted_and_put_in_words(written):
     assert (journal.bad_lines, journal.left_out) == (2, 1)
     assert journal.shortfall() == (
         "3 records that could not be written, 3 snapshots missing, 2 bad lines skipped, "
-        "1 value left out, past the limit of names"
+        "1 value left out because of the limits on names"
     )
     assert read(written(header(), snapshots([0, 1]))).shortfall() == ""
 

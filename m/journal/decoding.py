@@ -14,6 +14,7 @@ from m.journal.records import (
     MAX_DEPTH,
     MAX_LINE,
     MAX_NAMES,
+    MAX_TEXT,
     NONFINITE,
     VERSION,
     End,
@@ -25,7 +26,7 @@ from m.journal.records import (
 )
 from m.metrics.alerts import Alert
 from m.metrics.run import Run
-from m.metrics.snapshot import NUMBER_FIELDS, TrainingSnapshot
+from m.metrics.snapshot import FIELDS, NUMBER_FIELDS, TrainingSnapshot
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +38,9 @@ class NewerVersionError(ValueError):
 class Decoder:
     """Decodes lines one after another: what is no record is skipped and counted, and names are kept within a limit.
 
-    ``max_names`` is how many names of metrics, experts included, are taken; whoever keeps something for each name
-    (a curve, say) is safe from a file that makes up new ones in every line. Raises ``ValueError`` below 1.
+    ``max_names`` is how many names of metrics, experts included, are taken, none longer than `MAX_TEXT`; whoever keeps
+    something for each name (a curve, say) is safe from a file that makes up new ones in every line. Raises
+    ``ValueError`` below 1.
     """
 
     def __init__(self, max_names: int = MAX_NAMES) -> None:
@@ -47,7 +49,7 @@ class Decoder:
         self.bad_lines = 0
         """Lines that were no record."""
         self.left_out = 0
-        """Values of metrics that were left out because ``max_names`` others had come before."""
+        """Values of metrics that were left out because of their names: too many, or too long."""
         self._max_names = max_names
         self._names: set[str | int] = set()
 
@@ -73,16 +75,17 @@ class Decoder:
         if known >= values.keys():
             return
         for name in [name for name in values if name not in known]:
-            if len(known) < self._max_names:
+            if len(known) < self._max_names and (type(name) is int or len(name) <= MAX_TEXT):
                 known.add(name)
                 continue
             del values[name]
             self.left_out += 1
             if self.left_out == 1:
                 logger.warning(
-                    "more than %d names of metrics; the values of any further ones are left out and counted "
-                    "(max_names= takes more)",
+                    "names of metrics past the first %d (max_names= takes more) or longer than %d characters are left "
+                    "out with their values, which are counted",
                     self._max_names,
+                    MAX_TEXT,
                 )
 
 
@@ -95,7 +98,8 @@ def decode(line: bytes) -> Record:
     content = _parsed(line)
     kind = _get(content, "type", str)
     if kind == "snapshot":
-        return Recorded(_get(content, "seq", int), _time(content, "time"), _snapshot(content))
+        extra = {key: content[key] for key in content.keys() - _KEYS}
+        return Recorded(_get(content, "seq", int), _time(content, "time"), _snapshot(content), extra)
     if kind == "run":
         version = _get(content, "version", int)
         if version > VERSION:
@@ -180,6 +184,9 @@ def _get(content: dict[str, Any], key: str, *types: type) -> Any:
     if type(value) not in types:
         raise ValueError(f"{key!r} cannot be {value!r:.80}")
     return value
+
+
+_KEYS = frozenset(("type", "seq", "time", *FIELDS))
 
 
 def _refuse(constant: str) -> None:

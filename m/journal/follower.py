@@ -35,7 +35,7 @@ class Follower:
     def __init__(
         self, path: str | os.PathLike[str], *, poll_every_s: float = POLL_EVERY_S, max_names: int = MAX_NAMES
     ) -> None:
-        self.path = Path(path)
+        self.path = Path(os.path.abspath(path))  # a change of folder does not move it
         self.poll_every_s = _checked_seconds(poll_every_s)
         self._tail = Tail(self.path)
         self._decoder = Decoder(max_names)
@@ -48,7 +48,7 @@ class Follower:
 
     @property
     def left_out(self) -> int:
-        """Values of metrics so far that were left out because ``max_names`` others had come before."""
+        """Values of metrics so far that were left out because of their names: more than ``max_names``, or too long."""
         return self._decoder.left_out
 
     @property

@@ -48,7 +48,7 @@ class Records:
 
     @property
     def left_out(self) -> int:
-        """Values of metrics that were left out because ``max_names`` others had come before."""
+        """Values of metrics that were left out because of their names: more than ``max_names``, or too long."""
         return self._decoder.left_out
 
     @property
@@ -117,7 +117,7 @@ class Journal:
     torn: bool
     """Whether the last line lacks its newline, see `Records`."""
     left_out: int = 0
-    """Values of metrics past the limit of names, see `Records`."""
+    """Values of metrics that were left out because of their names, see `Records`."""
 
     @property
     def runs(self) -> dict[str, tuple[Attempt, ...]]:
@@ -146,7 +146,7 @@ class Journal:
             (sum(attempt.lost for attempt in self.attempts), "record", "that could not be written"),
             (sum(attempt.missing for attempt in self.attempts), "snapshot", "missing"),
             (self.bad_lines, "bad line", "skipped"),
-            (self.left_out, "value", "left out, past the limit of names"),
+            (self.left_out, "value", "left out because of the limits on names"),
         ]
         return ", ".join(f"{count} {thing}{'s' * (count != 1)} {what}" for count, thing, what in counts if count)
 

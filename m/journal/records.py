@@ -27,14 +27,15 @@ itself. A custom metric that is no number, bool or text is written as ``{"unrepr
 Everything else reads back exactly as it was, with one exception: two lone surrogates that make a pair become one
 character.
 
-Readers ignore keys they do not know and pass on types they do not know. `VERSION` goes up only when a reader of the
+Readers keep the keys of a snapshot that they do not know, ignore those of other records, and pass on types that they
+do not know. `VERSION` goes up only when a reader of the
 one before would misunderstand a record.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from m.metrics.alerts import Alert
@@ -50,7 +51,8 @@ MAX_DEPTH: Final = 20
 MAX_NAMES: Final = 10_000
 """Names of metrics in a journal that a reader takes unless told otherwise: 60 layers of 128 experts fit."""
 MAX_TEXT: Final = 10_000
-"""Characters of a description or message that are kept, and of each text in a record that would be too long."""
+"""Characters of a description or message that are kept, of each text in a record that would be too long, and of a name
+that a reader takes."""
 HEADER_START: Final = b'{"type":"run",'
 """How the line of every header begins, and no other line."""
 NONFINITE: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -74,6 +76,8 @@ class Recorded:
     time: float
     """When it was recorded: wall clock, seconds since the epoch, to the millisecond."""
     snapshot: TrainingSnapshot
+    extra: dict[str, Any] = field(default_factory=dict)
+    """Keys of its line that this version does not know, with their values as JSON gives them."""
 
 
 @dataclass(slots=True, frozen=True)

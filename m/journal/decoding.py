@@ -72,7 +72,7 @@ class Decoder:
 
     def _limit(self, values: dict[Any, Any]) -> None:
         known = self._names
-        if known >= values.keys():
+        if known.issuperset(values):
             return
         for name in [name for name in values if name not in known]:
             if len(known) < self._max_names and (type(name) is int or len(name) <= MAX_TEXT):
@@ -98,7 +98,7 @@ def decode(line: bytes) -> Record:
     content = _parsed(line)
     kind = _get(content, "type", str)
     if kind == "snapshot":
-        extra = {key: content[key] for key in content.keys() - _KEYS}
+        extra = {} if _KEYS.issuperset(content) else {key: content[key] for key in content.keys() - _KEYS}
         return Recorded(_get(content, "seq", int), _time(content, "time"), _snapshot(content), extra)
     if kind == "run":
         version = _get(content, "version", int)

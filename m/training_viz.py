@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from m.hub.hub import MetricsHub
 from m.metrics.snapshot import TrainingSnapshot
+from sinks.plotting.appearance import DisplayOptions
 from sinks.plotting.config import (
     DEFAULT_TITLE,
     MetricConfig,
@@ -46,22 +47,22 @@ class RealTimeTrainingVisualizer:
     updated here reaches the other sinks of that hub. Updating costs microseconds and never raises for what a metric
     holds. Raises ``TypeError``/``ValueError`` for a ``config`` that cannot work.
 
-    ``display``, ``image_path`` and ``keep_open`` say where the figure appears while training goes on, as for
-    `PlotSink`: in a ``"window"``, as an ``"image"`` file, or ``"off"``; ``"auto"`` is a window where there is a
-    screen. The factories take the same. Whatever it is, the figure can be asked for and saved at any time.
+    ``config`` says where the figure appears while training goes on, as for `PlotSink`: ``display`` is ``"window"``,
+    ``"image"`` with ``image_path``, ``"notebook"``, ``"off"``, or ``"auto"``, a cell's output in a notebook and a
+    window where there is a screen; also ``image_every_s``, ``keep_open`` and ``draw_budget``. The keywords ``where``
+    take the place of what it says; the factories take them too. Whatever it is, the figure can be asked for and saved
+    at any time.
     """
 
     def __init__(
         self,
         config: TrainingVisualizerConfig,
         *,
-        display: str = "auto",
-        image_path: str | os.PathLike[str] | None = None,
-        keep_open: bool = False,
         hub: MetricsHub | None = None,
+        **where: Unpack[DisplayOptions],
     ) -> None:
         validate(config)
-        self._join(PlotSink(config, display=display, image_path=image_path, keep_open=keep_open), hub)
+        self._join(PlotSink(config, **where), hub)
 
     @classmethod
     def _showing(cls, sink: PlotSink, hub: MetricsHub | None) -> RealTimeTrainingVisualizer:
@@ -157,16 +158,14 @@ class RealTimeTrainingVisualizer:
 def create_loss_visualizer(
     update_interval: int = 100,
     *,
-    display: str = "auto",
-    image_path: str | os.PathLike[str] | None = None,
-    keep_open: bool = False,
     hub: MetricsHub | None = None,
+    **where: Unpack[DisplayOptions],
 ) -> RealTimeTrainingVisualizer:
     """Training and validation loss beside the learning rate, both on log axes.
 
     ``update_interval`` is the number of steps from one redraw to the next, where the figure is shown live.
     """
-    sink = PlotSink.loss(update_interval, display=display, image_path=image_path, keep_open=keep_open)
+    sink = PlotSink.loss(update_interval, **where)
     return RealTimeTrainingVisualizer._showing(sink, hub)
 
 
@@ -175,10 +174,8 @@ def create_moe_visualizer(
     update_rich_tables: int = 25,
     n_experts: int | None = None,
     *,
-    display: str = "auto",
-    image_path: str | os.PathLike[str] | None = None,
-    keep_open: bool = False,
     hub: MetricsHub | None = None,
+    **where: Unpack[DisplayOptions],
 ) -> RealTimeTrainingVisualizer:
     """Losses, metrics of the task, experts and throughput of a Mixture of Experts, in 2 x 2 panels.
 
@@ -188,7 +185,7 @@ def create_moe_visualizer(
     """
     interval = whole_number(update_matplotlib, "update_matplotlib", at_least=1)
     whole_number(update_rich_tables, "update_rich_tables", at_least=1)
-    sink = PlotSink.moe(n_experts, interval, display=display, image_path=image_path, keep_open=keep_open)
+    sink = PlotSink.moe(n_experts, interval, **where)
     return RealTimeTrainingVisualizer._showing(sink, hub)
 
 
@@ -201,10 +198,8 @@ def create_custom_visualizer(
     *,
     figure_size: tuple[float, float] | None = None,
     max_points: int | None = None,
-    display: str = "auto",
-    image_path: str | os.PathLike[str] | None = None,
-    keep_open: bool = False,
     hub: MetricsHub | None = None,
+    **where: Unpack[DisplayOptions],
 ) -> RealTimeTrainingVisualizer:
     """Panels with the titles ``plot_titles`` in a grid of ``subplot_layout``, (rows, columns), all on linear axes.
 
@@ -221,8 +216,6 @@ def create_custom_visualizer(
         title,
         figure_size=figure_size,
         max_points=max_points,
-        display=display,
-        image_path=image_path,
-        keep_open=keep_open,
+        **where,
     )
     return RealTimeTrainingVisualizer._showing(sink, hub)

@@ -63,8 +63,9 @@ class JsonlSink:
     of its own, and `m.journal` reads them as one. Where no further segment can be begun, the journal goes on in the
     same file. None, the default, keeps everything in one.
 
-    ``rank`` is the number of this process among those that train together; it stands in the header. Each rank needs a
-    path of its own. One thread at a time may call the sink, which the hub sees to.
+    ``rank`` is the number of this process among those that train together, and stands in the header. None, the default,
+    leaves it to the run, which has it from the launcher (`m.metrics.rank`). Each rank needs a path of its own. One
+    thread at a time may call the sink, which the hub sees to.
 
     Raises at once, for what cannot ever work: ``TypeError`` when ``path`` is no path, ``ValueError`` for a bad
     ``fsync_every``, ``rotate_mb`` or ``rank``, ``IsADirectoryError``, ``NotADirectoryError``, ``PermissionError`` or
@@ -77,15 +78,15 @@ class JsonlSink:
         *,
         fsync_every: float | None = None,
         rotate_mb: float | None = None,
-        rank: int = 0,
+        rank: int | None = None,
     ) -> None:
-        if isinstance(rank, bool) or not isinstance(rank, int) or rank < 0:
-            raise ValueError(f"rank must be a whole number of 0 or more; got {rank!r:.80}")
+        if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 0):
+            raise ValueError(f"rank must be a whole number of 0 or more, or None for the run's; got {rank!r:.80}")
         seconds = _checked_amount(fsync_every, "fsync_every", "seconds, or None for never")
         megabytes = _checked_amount(rotate_mb, "rotate_mb", "MB, or None for one file")
         self._set_up(checked_path(path), seconds, megabytes, rank)
 
-    def _set_up(self, path: Path, fsync_every: float | None, rotate_mb: float | None, rank: int) -> None:
+    def _set_up(self, path: Path, fsync_every: float | None, rotate_mb: float | None, rank: int | None) -> None:
         segment_bytes = None if rotate_mb is None else max(int(rotate_mb * 1_000_000), 1)
         self._file = JournalFile(path, segment_bytes=segment_bytes, durable=fsync_every is not None)
         self._fsync_every = fsync_every
@@ -231,10 +232,12 @@ class JsonlSink:
 
     def _numbered(self, run: Run) -> Run:
         """``run`` as it goes into the file: under the id of the run that it resumes, with the attempt that it is."""
-        if run.rank != self._rank:
+        if run is self._header:
+            return run  # once more, in another file
+        if self._rank is not None:
             run = replace(run, rank=self._rank)
         last = self._file_header
-        if last is None or run is self._header:
+        if last is None:
             return run
         resumes = run.run_id == last.run_id or (run.attempt == 1 and not self._has_written)
         return replace(run, run_id=last.run_id, attempt=max(run.attempt, last.attempt + 1)) if resumes else run
@@ -318,7 +321,7 @@ class JsonlSink:
             self._report(error, "what was written cannot be forced to the disk")
 
 
-def _sink_of(path: Path, fsync_every: float | None, rotate_mb: float | None, rank: int) -> JsonlSink:
+def _sink_of(path: Path, fsync_every: float | None, rotate_mb: float | None, rank: int | None) -> JsonlSink:
     sink = JsonlSink.__new__(JsonlSink)
     sink._set_up(path, fsync_every, rotate_mb, rank)  # unchecked: unpickling must not fail for a folder not here
     return sink

@@ -39,9 +39,14 @@ def assert_nothing_was_missed(names: dict[str, Any]) -> None:
             assert (sink.delivered, sink.dropped, sink.last_error) == (stats.emitted, 0, None)
 
 
-def same_fields(documented: type, real: type) -> None:
+def same_fields(documented: type, real: type, *, and_more: bool = False) -> None:
+    """``real`` has the fields of ``documented`` in the same order; with ``and_more`` others with defaults follow."""
     ours = dataclasses.fields(real)
     theirs = dataclasses.fields(documented)
+    if and_more:
+        assert len(ours) > len(theirs)
+        assert all(each.default is not dataclasses.MISSING for each in ours[len(theirs) :])
+        ours = ours[: len(theirs)]
     assert [each.name for each in ours] == [each.name for each in theirs]
     for one, other in zip(ours, theirs, strict=True):
         assert one.default == other.default
@@ -71,9 +76,9 @@ def documented_parameters(text: str) -> list[tuple[str, str]]:
 
 
 def real_parameters(function: Callable[..., Any]) -> list[tuple[str, str]]:
-    """Names and defaults of a function's parameters, without those that are keyword-only."""
+    """Names and defaults of a function's parameters, without those that are given by name only."""
     return [
         (name, "" if parameter.default is parameter.empty else repr(parameter.default))
         for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is not parameter.KEYWORD_ONLY
+        if parameter.kind not in (parameter.KEYWORD_ONLY, parameter.VAR_KEYWORD)
     ]

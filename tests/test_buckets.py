@@ -22,9 +22,7 @@ def columns(points: list[tuple[int, float]]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def plainly(steps: np.ndarray, values: np.ndarray, start: int, size: int) -> np.ndarray:
-    begins = [
-        at for at in range(steps.size) if not at or (at + start) % size == 0 or steps[at] < steps[at - 1]
-    ]
+    begins = [at for at in range(steps.size) if not at or (at + start) % size == 0 or steps[at] < steps[at - 1]]
     table = []
     for first, end in pairwise([*begins, steps.size]):
         at = range(first, end)
@@ -47,9 +45,12 @@ def plainly(steps: np.ndarray, values: np.ndarray, start: int, size: int) -> np.
 def test_buckets_say_what_their_points_say(points: list[tuple[int, float]], start: int, size: int) -> None:
     steps, values = columns(points)
     table = buckets.bucketed(steps, values, start, size)
-    np.testing.assert_allclose(table, plainly(steps, values, start, size), rtol=1e-12, atol=1e-12 * np.nanmax(
-        np.abs(values), where=np.isfinite(values), initial=1.0
-    ))
+    np.testing.assert_allclose(
+        table,
+        plainly(steps, values, start, size),
+        rtol=1e-12,
+        atol=1e-12 * np.nanmax(np.abs(values), where=np.isfinite(values), initial=1.0),
+    )
 
 
 @given(POINTS, st.integers(0, 40), st.sampled_from([(1, 2), (2, 8), (8, 16), (4, 64)]))

@@ -124,7 +124,7 @@ def test_configuration_classes_are_the_documented_ones(names: dict[str, Any], na
         names["PlotConfig"], names["MetricConfig"] = module.PlotConfig, module.MetricConfig
     real = names[name]
     block(f"`{name}`").run(names)
-    same_fields(names[name], real)
+    same_fields(names[name], real, and_more=name == "TrainingVisualizerConfig")
 
 
 def test_custom_visualizer(names: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
 
 
+@pytest.mark.fault("G10")
 def test_unknown_keys_of_a_snapshot_are_kept_and_unknown_types_passed_on():
     line = snapshot_line("a")
     newer = decode(line.replace(b'"seq"', b'"z_loss":0.5,"seq"'))
@@ -23,12 +24,14 @@ def test_unknown_keys_of_a_snapshot_are_kept_and_unknown_types_passed_on():
     assert decode(b'{"type":"histogram","bins":[1,2]}') == Unknown("histogram", {"type": "histogram", "bins": [1, 2]})
 
 
+@pytest.mark.fault("G10")
 def test_a_newer_version_is_named_and_not_misread():
     line = encode(Run()).replace(b'"version":1', b'"version":2')
     with pytest.raises(NewerVersionError, match="version 2 of the format, and this library reads up to 1"):
         decode(line)
 
 
+@pytest.mark.fault("G9")
 @pytest.mark.parametrize(
     "line",
     [

@@ -91,6 +91,7 @@ def test_a_line_names_the_fields_and_leaves_out_what_was_not_measured(encoder):
     assert "train_loss" not in json.loads(encoder.encode(TrainingSnapshot(3, None), 1, 0.0))
 
 
+@pytest.mark.fault("F1")
 @pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("name", ["train_loss", "learning_rate", "gpu_memory_mb", "batch_size"])
 def test_numbers_that_json_lacks_are_strings_in_fields(encoder, name, odd):
@@ -129,6 +130,7 @@ def test_text_that_looks_like_a_number_stays_text(encoder):
     assert_same(back(encoder, snapshot), snapshot)
 
 
+@pytest.mark.fault("F16")
 @pytest.mark.parametrize(
     "name",
     [
@@ -156,6 +158,7 @@ def test_any_name_and_text_makes_one_line_and_reads_back(encoder, name):
         assert decode(line) == record
 
 
+@pytest.mark.fault("G9")
 def test_what_cannot_be_written_is_marked_and_counted(encoder):
     metrics = {"list": [1, [2]], "own": EVERYTHING, "cycle": {}, "fine": 1.0}
     metrics["cycle"]["itself"] = metrics["cycle"]
@@ -170,6 +173,7 @@ def test_what_cannot_be_written_is_marked_and_counted(encoder):
     assert json.loads(encoder.encode(read, 1, 0.0))["custom_metrics"] == written, "a copy of a journal is the same"
 
 
+@pytest.mark.fault("F13")
 def test_steps_of_any_size_and_booleans(encoder):
     for step in (0, -5, 2**70):
         assert back(encoder, TrainingSnapshot(step, 0.5)).step == step
@@ -200,6 +204,7 @@ def test_a_line_is_never_longer_than_a_reader_takes(encoder):
     assert len(decode(encode(Alert(1, "rule", "x" * MAX_LINE))).message) == MAX_TEXT
 
 
+@pytest.mark.fault("F17")
 def test_names_that_never_repeat_do_not_fill_the_memory(encoder):
     for number in range(6000):
         encoder.encode(TrainingSnapshot(1, 0.5, custom_metrics={f"name {number}": 1.0}), 1, 0.0)
@@ -236,6 +241,7 @@ def test_a_header_says_what_it_is():
     )
 
 
+@pytest.mark.fault("A23")
 def test_a_broken_orjson_is_as_good_as_none(tmp_path):
     (tmp_path / "orjson.py").write_text("raise RuntimeError('built for another machine')")
     code = "from m.journal.encoding import SnapshotEncoder; print(SnapshotEncoder()._quick.__name__)"

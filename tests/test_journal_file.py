@@ -79,6 +79,7 @@ def test_its_newest_header_is_known_once_it_is_open(path, opened):
     assert file.last_header.run_id == "def"
 
 
+@pytest.mark.fault("G2")
 def test_a_torn_end_is_closed_off_before_the_next_line(path, opened):
     path.parent.mkdir()
     path.write_bytes(HEADER + b'{"type":"snap')
@@ -98,6 +99,7 @@ def test_a_line_that_takes_several_writes_is_whole(path, opened, monkeypatch):
     assert path.read_bytes() == HEADER + b"{}\n"
 
 
+@pytest.mark.fault("G3")
 @pytest.mark.parametrize("stop", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()], ids=["disk full", "interrupt"])
 def test_whatever_cuts_a_line_short_the_next_begins_on_its_own(path, opened, monkeypatch, stop):
     file, _ = opened(path)

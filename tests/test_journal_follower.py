@@ -106,6 +106,7 @@ def test_a_torn_line_comes_when_it_is_whole_and_counts_as_bad_when_it_stays_torn
     assert (follower.torn, follower.bad_lines) == (False, 1)
 
 
+@pytest.mark.fault("G12")
 def test_rotation_is_not_seen_but_for_the_headers(path):
     sink = JsonlSink(path, rotate_mb=0.001)
     follower = Follower(path)

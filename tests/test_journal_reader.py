@@ -23,6 +23,7 @@ def written(tmp_path):
     return write
 
 
+@pytest.mark.fault("I3")
 def test_a_journal_reads_back_by_attempt(written):
     alert, gap, end = Alert(2, "loss_spike", "up", 9.0), Gap(1, 3, 3), End(3, 1, 5.0)
     journal = read(
@@ -43,6 +44,7 @@ def test_a_killed_attempt_has_no_end_and_still_says_what_it_lost(written):
     assert attempt.lost == 5
 
 
+@pytest.mark.fault("I2")
 def test_the_latest_attempt_wins_from_its_first_step_on(written):
     journal = read(
         written(header(1), snapshots([0, 1, 2, 3, 4, 5], 0.1), header(2, initial_step=3), snapshots([3, 4], 0.2))
@@ -61,6 +63,7 @@ def test_an_attempt_that_says_where_it_starts_holds_from_there(written):
     assert steps_of(journal.merged()) == [1, 3, 4, 6], "what was recorded counts for more than what was said"
 
 
+@pytest.mark.fault("I3")
 def test_all_attempts_may_be_had_whole(written):
     journal = read(written(header(1), snapshots([0, 1, 2]), header(2), snapshots([1, 2]), header(run_id="def")))
     assert steps_of(journal.merged("abc", overlap="all")) == [0, 1, 2, 1, 2]
@@ -100,6 +103,7 @@ def test_a_third_attempt_from_further_back_wins_over_both(written):
     assert steps_of(journal.merged()) == [0, 1, 2]
 
 
+@pytest.mark.fault("I1")
 def test_steps_that_go_backwards_within_an_attempt_stay(written):
     assert steps_of(read(written(header(), snapshots([0, 1, 0, 1]))).merged()) == [0, 1, 0, 1]
 
@@ -119,6 +123,7 @@ def test_a_repeated_header_means_that_the_attempt_goes_on(written):
     assert len(journal.attempts) == 1
 
 
+@pytest.mark.fault("G2")
 def test_bad_lines_are_skipped_and_counted(written):
     torn = snapshots([7])[:30] + b"\n"
     glued = snapshots([8])[:30] + snapshots([9])
@@ -136,6 +141,7 @@ def test_a_torn_last_line_is_no_bad_line(written):
     assert (steps_of(journal.merged()), journal.bad_lines, journal.torn) == ([0, 1], 0, True)
 
 
+@pytest.mark.fault("G9")
 def test_an_endless_line_costs_no_memory_and_one_count(written):
     long = b'{"type":"x","a":"' + b"x" * (3 * MAX_LINE) + b'"}\n'
     journal = read(written(header(), long, snapshots([0]), b"x" * (MAX_LINE - 1) + b"\n", snapshots([1]), long[:-1]))
@@ -256,6 +262,7 @@ def test_alerts_that_were_lost_are_no_missing_snapshots(written):
     assert (attempt.lost, attempt.missing) == (2, 0)
 
 
+@pytest.mark.fault("G9")
 def test_names_past_the_limit_are_left_out_of_every_snapshot(written):
     path = written(
         header(),

@@ -118,6 +118,7 @@ def assert_survived(path, lives, followed):
     assert len(keys) == len(recorded)
 
 
+@pytest.mark.fault("G1", "G2", "G12")
 @pytest.mark.parametrize("options", [{}, {"rotate_mb": 0.0004}, {"rotate_mb": 0.0004, "fsync_every": 3600}], ids=str)
 def test_a_writer_that_is_killed_at_any_moment_loses_nothing(tmp_path, options):
     moments = 0
@@ -232,12 +233,14 @@ def kill_at_random(path, kills, seed, rotate_mb=0.0, slowly=False):
 needs_kill = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9 here")
 
 
+@pytest.mark.fault("B14", "G1")
 @needs_kill
 @pytest.mark.parametrize(("rotate_mb", "slowly"), [(0, False), (0.002, True)], ids=["as it is", "torn and rotated"])
 def test_whatever_was_emitted_survives_kill_9(tmp_path, rotate_mb, slowly):
     kill_at_random(tmp_path / "run.jsonl", 4, seed=5, rotate_mb=rotate_mb, slowly=slowly)
 
 
+@pytest.mark.fault("G1")
 @needs_kill
 @pytest.mark.storm
 @pytest.mark.parametrize("rotate_mb", [0, 0.02], ids=["one file", "segments"])

@@ -7,13 +7,14 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from journal_files import needs_proc, open_files_stay
 
-from m import MetricsHub
+from m import Background, MetricsHub
 from m.journal import file as journal_file
 from m.journal import lock as journal_lock
 from m.journal.follower import Follower
@@ -103,6 +104,7 @@ def test_a_run_through_a_real_hub(path):
     assert (journal.bad_lines, journal.torn, sink.lost) == (0, False, 0)
 
 
+@pytest.mark.fault("G1")
 def test_each_record_is_one_write_and_there_before_record_returns(path, disk):
     sink = JsonlSink(path)
     sink.start(Run())
@@ -124,6 +126,7 @@ def test_nothing_is_made_before_a_run_starts(path):
     assert not path.parent.exists()
 
 
+@pytest.mark.fault("A7")
 def test_a_record_without_a_start_starts_a_run_of_unknown_length(path):
     sink = JsonlSink(path)
     sink.record(snap(500))
@@ -168,6 +171,7 @@ def test_a_record_that_cannot_be_written_is_a_gap_and_not_an_error(path, caplog)
 # -- attempts ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("I2")
 def test_opening_a_journal_again_goes_on_with_its_run(path):
     for attempt in range(3):
         with MetricsHub([JsonlSink(path)], strict=True) as hub:
@@ -215,6 +219,7 @@ def test_a_run_that_says_what_it_resumes_is_believed(path):
     assert [attempt.run for attempt in read(path).attempts] == [first, second]
 
 
+@pytest.mark.fault("G2")
 def test_a_torn_line_is_closed_off_before_the_next_attempt(path):
     sink = JsonlSink(path)
     sink.record(snap(0))
@@ -233,6 +238,7 @@ def test_a_torn_line_is_closed_off_before_the_next_attempt(path):
 # -- one writer -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("G7")
 @needs_locks
 def test_a_second_writer_gets_a_file_of_its_own(path, caplog):
     first, second = JsonlSink(path), JsonlSink(path)
@@ -254,6 +260,7 @@ def test_a_second_writer_gets_a_file_of_its_own(path, caplog):
     assert str(second.path) in message
 
 
+@pytest.mark.fault("C7", "G7")
 @needs_locks
 def test_another_process_gets_a_file_of_its_own(path):
     first = JsonlSink(path)
@@ -308,6 +315,7 @@ def test_a_file_that_is_no_journal_is_left_alone(tmp_path, caplog):
     assert "exists and is no journal" in caplog.text
 
 
+@pytest.mark.fault("C3", "C5")
 @needs_fork
 def test_a_forked_child_writes_nothing_and_holds_no_lock(path):
     sink = JsonlSink(path)
@@ -358,6 +366,7 @@ def test_a_child_that_no_hook_saw_writes_nothing_either(path, monkeypatch):
     assert steps(path) == [0]
 
 
+@pytest.mark.fault("A21")
 def test_copies_and_pickles_are_new_sinks_for_the_same_path(path):
     sink = JsonlSink(path, fsync_every=5, rotate_mb=0.0004, rank=3)
     sink.record(snap(0))
@@ -381,6 +390,7 @@ def segments(path):
     return [segment_path(path, number) for number in segment_numbers(path)]
 
 
+@pytest.mark.fault("G12")
 def test_a_journal_that_rotates_reads_as_one_and_each_segment_by_itself(path):
     sink = JsonlSink(path, rotate_mb=0.001)
     with MetricsHub([sink], strict=True) as hub:
@@ -428,6 +438,7 @@ def test_rotation_may_be_taken_up_and_given_up_from_attempt_to_attempt(path):
     assert len(segments(path)) > 3
 
 
+@pytest.mark.fault("G3", "G4", "G12")
 def test_a_disk_that_is_full_at_every_byte_in_turn_of_a_rotating_journal(path, disk):
     """A segment is begun with whatever room there is: what is lost is counted, once, and nothing else is."""
     sink = JsonlSink(path, rotate_mb=0.0012)
@@ -484,6 +495,7 @@ print(sink.lost)
 # -- when writing fails -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("G4")
 def test_a_full_disk_is_counted_and_leaves_a_gap_record(path, disk, caplog):
     sink = JsonlSink(path)
     sink.record(snap(0))
@@ -522,6 +534,7 @@ def test_alerts_alone_make_a_gap_without_snapshots(path, disk):
     assert read(path).attempts[0].gaps == [Gap(1, None, None)]
 
 
+@pytest.mark.fault("G3")
 def test_a_short_write_is_finished(path, disk, monkeypatch):
     whole = disk.write
     monkeypatch.setattr(journal_file.os, "write", lambda descriptor, data: whole(descriptor, data[:7]))
@@ -549,6 +562,7 @@ def test_a_line_that_did_not_fit_is_closed_off_when_there_is_space(path, disk, r
     assert journal.attempts[0].gaps == [Gap(1, 2, 2)]
 
 
+@pytest.mark.fault("G4")
 def test_a_disk_that_is_full_at_every_byte_in_turn(path, disk):
     """However the space runs out and comes back, every record is in the file or counted, and no line is glued."""
     sink = JsonlSink(path)
@@ -586,6 +600,7 @@ def test_a_disk_that_is_full_from_the_start(path, disk):
     assert [recorded.seq for recorded in second.snapshots] == [2]
 
 
+@pytest.mark.fault("G5")
 def test_a_folder_that_cannot_be_made_is_tried_again(tmp_path, disk, caplog):
     path = tmp_path / "runs" / "run.jsonl"
     sink = JsonlSink(path)
@@ -660,12 +675,41 @@ def test_a_pipe_that_nobody_reads_does_not_hold_up_the_training(tmp_path):
     assert sink.lost == 1
 
 
+@pytest.mark.fault("G6")
+def test_a_write_that_hangs_holds_nothing_up_where_the_journal_is_in_the_background(path, monkeypatch):
+    """As on a network file system whose server is gone: no error comes, and no end."""
+    sink = JsonlSink(path)
+    hangs, goes_on = threading.Event(), threading.Event()
+    write = os.write
+
+    def hang(descriptor, data):
+        hangs.set()
+        assert goes_on.wait(20)
+        return write(descriptor, data)
+
+    with MetricsHub(strict=True) as hub:
+        subscription = hub.subscribe(sink, background=Background("drop_oldest", capacity=10))
+        with monkeypatch.context() as server_is_gone:
+            server_is_gone.setattr(journal_file.os, "write", hang)
+            hub.start()
+            assert hangs.wait(20)
+            for step in range(50):
+                hub.emit(snap(step))
+            assert subscription.stats().delivered == 0
+            goes_on.set()
+            assert hub.flush(20)
+    stats = subscription.stats()
+    assert (stats.delivered, stats.dropped) == (10, 40)
+    assert steps(path) == list(range(40, 50))
+
+
 def python(code, *arguments, **options):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
     command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
     return subprocess.run(command, env=environment, timeout=30, **options)
 
 
+@pytest.mark.fault("G4")
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits here")
 def test_a_quota_that_is_lifted_again(path):
     """The real thing: the write that crosses the limit is short and raises nothing, the next one raises EFBIG."""
@@ -700,6 +744,7 @@ print(sink.lost)
 # -- fsync and settings -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("G11")
 def test_fsync_only_when_asked_and_only_so_often(path, disk, monkeypatch):
     synced = []
     monkeypatch.setattr(journal_file.os, "fsync", synced.append)
@@ -741,17 +786,18 @@ def test_a_bad_interval_or_size_is_refused(path, bad):
         JsonlSink(path, rotate_mb=bad)
 
 
-@pytest.mark.parametrize("bad", [-1, 0.5, True, "0", None])
+@pytest.mark.parametrize("bad", [-1, 0.5, True, "0"])
 def test_a_bad_rank_is_refused(path, bad):
     with pytest.raises(ValueError, match="rank must be a whole number of 0 or more"):
         JsonlSink(path, rank=bad)
 
 
-def test_the_header_says_which_rank_wrote_it(path):
-    for _ in range(2):
-        with MetricsHub([JsonlSink(path, rank=5)], strict=True) as hub:
+def test_the_header_says_which_rank_wrote_it(path, monkeypatch):
+    monkeypatch.setenv("RANK", "5")
+    for rank in (None, 7):
+        with MetricsHub([JsonlSink(path, rank=rank)], strict=True) as hub:
             hub.start()
-    assert [(each.run.rank, each.run.attempt) for each in read(path).attempts] == [(5, 1), (5, 2)]
+    assert [(each.run.rank, each.run.attempt) for each in read(path).attempts] == [(5, 1), (7, 2)]
 
 
 @pytest.mark.parametrize("bad", [None, 5, b"run.jsonl", open])
@@ -760,6 +806,7 @@ def test_what_is_no_path_is_refused(bad):
         JsonlSink(bad)
 
 
+@pytest.mark.fault("A22", "G5")
 def test_paths_that_cannot_work_are_refused_at_once(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(IsADirectoryError, match="must name a file"):

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from m.training_viz import create_custom_visualizer, create_loss_visualizer, create_moe_visualizer
-from sinks.plotting.appearance import Off, Place, appearance_for, windows_can_open
+from sinks.plotting.appearance import Appearance, Off, Place, appearance_for, windows_can_open
+from sinks.plotting.budget import DrawBudget
+from sinks.plotting.config import TrainingVisualizerConfig
 from sinks.plotting.feed import Feed
 from sinks.plotting.sink import PlotSink
 
@@ -18,14 +20,18 @@ def nothing() -> None:
     return None
 
 
+def place(display: Any, **more: Any) -> Appearance:
+    return appearance_for(Place(display, **more), nothing, lambda show: None, DrawBudget())
+
+
+@pytest.mark.fault("E1")
 def test_off_and_auto_without_a_screen_are_nowhere() -> None:
-    assert isinstance(appearance_for(Place("off"), nothing), Off)
-    assert isinstance(appearance_for(Place("auto", keep_open=True), nothing), Off)
+    assert isinstance(place("off"), Off)
+    assert isinstance(place("auto", keep_open=True), Off)
 
 
 def test_window_and_image_are_elsewhere_and_start_nothing_yet(tmp_path: Path) -> None:
-    for place in (Place("window"), Place("image", tmp_path / "run.svg")):
-        appearance = appearance_for(place, nothing)
+    for appearance in (place("window"), place("image", image_path=tmp_path / "run.svg")):
         assert isinstance(appearance, Feed)
         assert appearance._thread is None
         appearance.close()
@@ -34,8 +40,12 @@ def test_window_and_image_are_elsewhere_and_start_nothing_yet(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"display": "screen"}, ValueError, r"one of 'auto', 'window', 'image', 'off'; got 'screen'"),
-        ({"display": "notebook"}, ValueError, "display must be one of"),
+        ({"display": "screen"}, ValueError, r"one of 'auto', 'window', 'image', 'notebook', 'off' or a function"),
+        ({"display": "screen"}, ValueError, "got 'screen'"),
+        ({"draw_budget": 0.0}, ValueError, r"draw_budget must be above 0\.0 and up to 1\.0; got 0\.0"),
+        ({"draw_budget": float("nan")}, ValueError, "draw_budget must be above"),
+        ({"draw_budget": "5 %"}, TypeError, "draw_budget must be a number"),
+        ({"dispaly": "off"}, TypeError, "unknown keyword 'dispaly'; .* by display, image_path"),
         ({"display": True}, TypeError, "display must be one of"),
         ({"display": "image"}, ValueError, r"image_path must be the path of a \.png or \.svg file"),
         ({"display": "image", "image_path": "run.pdf"}, ValueError, "got 'run.pdf'"),
@@ -53,6 +63,18 @@ def test_what_cannot_work_is_said_at_once(options: dict[str, Any], error: type[E
         PlotSink(**options)
     with pytest.raises(error, match=message):
         PlotSink.moe(**options)
+    if "dispaly" not in options:
+        with pytest.raises(error, match=message):
+            PlotSink(TrainingVisualizerConfig(**options))
+
+
+def test_the_configuration_says_it_too_and_a_keyword_takes_its_place(tmp_path: Path) -> None:
+    config = TrainingVisualizerConfig(display="image", image_path=tmp_path / "a.png", draw_budget=0.5)
+    sink = PlotSink(config, image_path=tmp_path / "b.png")
+    assert isinstance(sink._appearance, Feed)
+    assert (sink.config.display, sink.config.draw_budget) == ("image", 0.5)
+    assert (sink.config.image_path, config.image_path) == (tmp_path / "b.png", tmp_path / "a.png")
+    sink.close()
 
 
 def test_a_folder_is_no_image(tmp_path: Path) -> None:

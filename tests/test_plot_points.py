@@ -24,6 +24,7 @@ def drawn(points: Points) -> set[tuple[float, float]]:
     return set(zip(points.x[there].tolist(), points.y[there].tolist(), strict=True))
 
 
+@pytest.mark.fault("E16")
 @pytest.mark.parametrize("count", [3_000, 100_000, 3_000_000])
 def test_every_planted_spike_is_drawn(count: int) -> None:
     values = noise(count)
@@ -37,13 +38,28 @@ def test_every_planted_spike_is_drawn(count: int) -> None:
     assert points.x.size <= MOST_POINTS + 10
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_spikes_anywhere_are_seen_where_they_are(seed: int) -> None:
+    """Of two that are nearer to each other than a pixel or two, the larger covers the other."""
+    rng = np.random.default_rng(seed)
+    values = noise(1_000_000, seed)
+    at = rng.choice(values.size, 300, replace=False)
+    values[at] = rng.choice([-1.0, 1.0], 300) * rng.uniform(20.0, 60.0, 300)
+    points = points_of(grow(History(), values))
+    for place in at:
+        near = np.abs(points.x - place) < points.together
+        value = values[place]
+        assert points.y[near].max() >= value if value > 0 else points.y[near].min() <= value
+
+
+@pytest.mark.fault("E16")
 def test_however_long_the_run_the_line_is_as_fine_and_no_longer() -> None:
     history = History()
     values = noise(200_000)
     for _ in range(30):
         grow(history, values)
         cells = len(history) / points_of(history).together
-        assert MOST_POINTS / 8 <= cells <= MOST_POINTS / 4
+        assert MOST_POINTS / 4 <= cells <= MOST_POINTS / 2
 
 
 @given(st.integers(2_001, 150_000), st.integers(1, 60_000), st.integers(0, 2**32), st.booleans())
@@ -112,7 +128,7 @@ def test_a_longer_window_is_as_fine_as_a_run_of_its_length(newest: int) -> None:
         sizes.add(points.together)
         assert newest * 0.99 - FIRST_BUCKET <= points.count <= newest
     assert len(sizes) == 1
-    assert MOST_POINTS / 8 <= newest / sizes.pop() <= MOST_POINTS / 4
+    assert MOST_POINTS / 4 <= newest / sizes.pop() <= MOST_POINTS / 2
 
 
 def test_what_cannot_be_drawn_is_counted_over_the_whole_run() -> None:

@@ -71,7 +71,11 @@ def test_the_summary_and_the_figure_of_a_long_run_miss_nothing() -> None:
         sink.record(TrainingSnapshot(step, 77.0 if step == 123 else 1.0, val_loss=math.nan if step == 9 else 2.0))
     summary = sink.get_metrics_summary()
     assert summary["train_loss"] == {
-        "current": 1.0, "min": 1.0, "max": 77.0, "mean": pytest.approx(1.0 + 76.0 / 40_000), "count": 40_000
+        "current": 1.0,
+        "min": 1.0,
+        "max": 77.0,
+        "mean": pytest.approx(1.0 + 76.0 / 40_000),
+        "count": 40_000,
     }
     assert max(lines(sink)["train_loss"]) == 77.0
     assert any(map(math.isnan, lines(sink)["val_loss"]))
@@ -80,6 +84,7 @@ def test_the_summary_and_the_figure_of_a_long_run_miss_nothing() -> None:
     assert top > 77.0
 
 
+@pytest.mark.fault("E3", "E6", "E7")
 def test_the_figure_never_touches_pyplot() -> None:
     code = (
         "import sys; from sinks.plotting.sink import PlotSink; from m.metrics.snapshot import TrainingSnapshot as S\n"
@@ -89,6 +94,7 @@ def test_the_figure_never_touches_pyplot() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.fault("E10", "E11", "E12", "E13", "E14")
 def test_nasty_names_and_values_are_clean_where_warnings_are_errors(tmp_path: Path) -> None:
     code = """
 import math, sys
@@ -219,9 +225,7 @@ def test_alerts_are_capped() -> None:
 # -- closing
 
 
-def test_close_prints_once_and_everything_goes_on_working(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_close_prints_once_and_everything_goes_on_working(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sink = fed(PlotSink(), 3.0, 2.0)
     before = sink.figure
     sink.close()
@@ -278,6 +282,7 @@ def test_a_stdout_that_cannot_take_it_does_not_matter(kind: str, monkeypatch: py
     if kind == "closed":
         stream.close()
     if kind == "broken":
+
         def broken(*args: Any, **kwargs: Any) -> None:
             raise BrokenPipeError
 
@@ -336,6 +341,7 @@ def test_equal_figures_make_equal_files(tmp_path: Path) -> None:
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
+@pytest.mark.fault("E18")
 @pytest.mark.parametrize("name", ["run", "run.jpg", "run.", "run.png.gz", ".png"])
 def test_an_extension_that_is_not_supported(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match=r"supported are \.png, \.pdf, \.svg"):
@@ -343,6 +349,7 @@ def test_an_extension_that_is_not_supported(tmp_path: Path, name: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.fault("E18")
 @pytest.mark.parametrize(
     ("path", "error"), [("", ValueError), ("a\0b.png", ValueError), (None, TypeError), (b"run.png", TypeError)]
 )
@@ -351,15 +358,15 @@ def test_a_path_that_is_none(path: Any, error: type[Exception]) -> None:
         PlotSink(summary=False).save_plot(path)
 
 
+@pytest.mark.fault("E18")
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "plots.png").mkdir()
     with pytest.raises(IsADirectoryError, match="is a folder"):
         PlotSink(summary=False).save_plot(tmp_path / "plots.png")
 
 
-def test_a_failed_save_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.fault("E19")
+def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk used to replace a good picture by half of one."""
     sink = fed(PlotSink.loss(summary=False), 3.0)
     target = tmp_path / "run.png"
@@ -437,6 +444,7 @@ def test_drawing_while_another_thread_records() -> None:
     assert errors == []
 
 
+@pytest.mark.fault("D17")
 def test_a_redraw_is_due_at_multiples_and_at_the_first_step_past_one() -> None:
     sink = PlotSink(TrainingVisualizerConfig(update_interval=25), summary=False)
     due: list[int] = []
@@ -451,11 +459,8 @@ def test_a_redraw_is_due_at_multiples_and_at_the_first_step_past_one() -> None:
     assert due == [31, 51, 75, 50]
 
 
-
-
-def test_a_copied_model_keeps_its_sink_and_a_pickled_one_gets_a_closed_one(
-    capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.fault("A21")
+def test_a_copied_model_keeps_its_sink_and_a_pickled_one_gets_a_closed_one(capsys: pytest.CaptureFixture[str]) -> None:
     sink = fed(PlotSink(), 1.0)
     sink.force_update()
     assert copy.deepcopy({"sink": sink})["sink"] is sink

@@ -46,9 +46,7 @@ def gradients(model: MixtureOfExperts, *, task_weight: float, balance_weight: fl
     return model.backward(done, grad_outputs, balance_weight=balance_weight)
 
 
-def finite_differences(
-    model: MixtureOfExperts, name: str, *, task_weight: float, balance_weight: float
-) -> Floats:
+def finite_differences(model: MixtureOfExperts, name: str, *, task_weight: float, balance_weight: float) -> Floats:
     step = 1e-6
     parameter = model.parameters[name]
     result = np.empty_like(parameter)
@@ -74,12 +72,8 @@ def test_gradient_of_the_whole_loss_matches_finite_differences(name: str, top_k:
 
 
 @pytest.mark.parametrize("name", ["router_weight", "router_bias"])
-@pytest.mark.parametrize(
-    ("task_weight", "balance_weight"), [(1.0, 0.0), (0.0, 1.0)], ids=["gates", "balance"]
-)
-def test_each_path_into_the_router_matches_on_its_own(
-    name: str, task_weight: float, balance_weight: float
-) -> None:
+@pytest.mark.parametrize(("task_weight", "balance_weight"), [(1.0, 0.0), (0.0, 1.0)], ids=["gates", "balance"])
+def test_each_path_into_the_router_matches_on_its_own(name: str, task_weight: float, balance_weight: float) -> None:
     model = make_model()
     exact = gradients(model, task_weight=task_weight, balance_weight=balance_weight)[name]
     measured = finite_differences(model, name, task_weight=task_weight, balance_weight=balance_weight)

@@ -134,9 +134,7 @@ def test_impossible_arguments_are_refused_by_name() -> None:
 def test_the_model_knows_nothing_of_the_library_around_it() -> None:
     """The modules below `training` import numpy, the standard library and each other, nothing else."""
     own = "m.examples.trajectory_3d"
-    modules = (
-        "arrays matmul regimes physics dataset layers router moe optimizer schedule specialization training"
-    )
+    modules = "arrays matmul regimes physics dataset layers router moe optimizer schedule specialization training"
     for name in modules.split():
         tree = ast.parse((Path(trajectory_3d.__path__[0]) / f"{name}.py").read_text(encoding="utf-8"))
         for node in ast.walk(tree):

@@ -23,7 +23,7 @@ from sinks.plotting.layouts import ConfiguredLayout, loss_config
 from sinks.plotting.mirror import Mirror
 from sinks.plotting.news import News
 from sinks.plotting.protocol import Frames
-from sinks.plotting.shown import Shown
+from sinks.plotting.shown import BLIT_ROOM, Shown
 from sinks.plotting.window import show_window
 
 figures: list[Figure] = []
@@ -34,7 +34,7 @@ saw: dict[str, object] = {}
 def tell(first: int, last: int) -> None:
     for step in range(first, last):
         numbers.record(TrainingSnapshot(step, 1.0 / (step + 1), learning_rate=1e-3))
-    for data in news.frames(Shown(numbers, ConfiguredLayout(loss_config()), "a window")):
+    for data in news.frames(Shown(numbers, ConfiguredLayout(loss_config()), "a window", room=BLIT_ROOM)):
         for kind, body in frames.add(data):
             mirror.take(kind, body)
 
@@ -124,8 +124,40 @@ def use() -> None:
     tell(200, 300)
     until(lambda: limits(0)[1] > 299, "third drawing")
     saw["moves on"] = True
+    keep_axes()
     resize()
     xdotool("key", "q")
+
+
+def keep_axes() -> None:
+    """Points for which there is room: the curves grow, over the same background, on the canvas and on the screen."""
+    time.sleep(0.5)
+    before, pixels, shot = limits(0), canvas(), on_screen()
+    tell(300, 310)
+    until(lambda: drawn_to(309), "a curve that grew")
+    until(lambda: canvas() != pixels, "a curve that grew, on the canvas")
+    until(lambda: on_screen() != shot, "a curve that grew, on the screen")
+    saw["axes with room stay"] = limits(0) == before
+    grown = canvas()
+    threading.Event().wait(0.3)
+    figures[0].stale = True
+    tell(310, 311)
+    until(lambda: drawn_to(310), "a drawing anew")
+    time.sleep(0.3)
+    # a point further, one or two columns of pixels differ
+    saw["little but the curves changed"] = differing(grown, canvas()) < 400
+
+
+def canvas() -> bytes:
+    return bytes(figures[0].canvas.buffer_rgba())
+
+
+def differing(one: bytes, other: bytes) -> int:
+    return sum(one[at : at + 4] != other[at : at + 4] for at in range(0, len(one), 4))
+
+
+def on_screen() -> bytes:
+    return subprocess.run(["xwd", "-silent", "-id", window()], check=True, capture_output=True).stdout
 
 
 def resize() -> None:

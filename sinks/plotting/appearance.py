@@ -6,17 +6,24 @@ A further place is a class with the three methods of `Appearance`, a name in `DI
 from __future__ import annotations
 
 import importlib.util
+import logging
 import math
 import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypedDict
 
+from sinks.plotting.budget import DRAW_BUDGET, DrawBudget
 from sinks.plotting.shown import Shown
 
-DISPLAYS: Final = ("auto", "window", "image", "off")
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+logger = logging.getLogger(__name__)
+
+DISPLAYS: Final = ("auto", "window", "image", "notebook", "off")
 IMAGE_FORMATS: Final = (".png", ".svg")
 _TOOLKITS: Final = ("PySide6", "PyQt6", "PyQt5", "PySide2", "_tkinter", "gi", "wx")
 _WITH_WINDOWS: Final = ("qt", "gtk", "tk", "wx", "macosx")
@@ -31,8 +38,11 @@ class Appearance(Protocol):
     def redraw_due(self, step: int) -> None:
         """``step`` is one at which the figure should be brought up to date. The newest wins: none is owed a drawing."""
 
+    def run_ended(self) -> None:
+        """Nothing comes any more of the run that had the first point; another may follow."""
+
     def close(self) -> None:
-        """The run is over."""
+        """All is over."""
 
 
 class Off:
@@ -44,25 +54,43 @@ class Off:
     def redraw_due(self, step: int) -> None:
         pass
 
+    def run_ended(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
+
+
+class DisplayOptions(TypedDict, total=False):
+    """The keywords that say where a figure appears; each is a field of `TrainingVisualizerConfig` as well."""
+
+    display: str | Callable[[Figure], object]
+    image_path: str | os.PathLike[str] | None
+    image_every_s: float
+    keep_open: bool
+    draw_budget: float
 
 
 @dataclass(slots=True, frozen=True)
 class Place:
     """Where the figure is to appear, checked. Raises ``TypeError``/``ValueError`` for what cannot work."""
 
-    display: str = "auto"
+    display: str | Callable[[Figure], object] = "auto"
     image_path: str | os.PathLike[str] | None = None
     image_every_s: float = 2.0
     keep_open: bool = False
+    draw_budget: float = DRAW_BUDGET
 
     def __post_init__(self) -> None:
-        accepted = f"display must be one of {', '.join(map(repr, DISPLAYS))}"
-        if not isinstance(self.display, str):
+        accepted = f"display must be one of {', '.join(map(repr, DISPLAYS))} or a function that takes the figure"
+        if not isinstance(self.display, str) and not callable(self.display):
             raise TypeError(f"{accepted}; got {self.display!r:.80}")
-        if self.display not in DISPLAYS:
+        if isinstance(self.display, str) and self.display not in DISPLAYS:
             raise ValueError(f"{accepted}; got {self.display!r:.80}")
+        if isinstance(self.draw_budget, bool) or not isinstance(self.draw_budget, (int, float)):
+            raise TypeError(f"draw_budget must be a number above 0.0 and up to 1.0; got {self.draw_budget!r:.80}")
+        if not 0.0 < self.draw_budget <= 1.0:
+            raise ValueError(f"draw_budget must be above 0.0 and up to 1.0; got {self.draw_budget!r}")
         if not isinstance(self.keep_open, bool):
             raise TypeError(f"keep_open must be True or False; got {self.keep_open!r:.80}")
         if isinstance(self.image_every_s, bool) or not isinstance(self.image_every_s, (int, float)):
@@ -88,22 +116,61 @@ def _check_image_path(path: object) -> None:
         raise IsADirectoryError(f"{accepted}; {text!r:.200} is a folder")
 
 
-def appearance_for(place: Place, source: Callable[[], Shown | None]) -> Appearance:
+def appearance_for(
+    place: Place,
+    source: Callable[[], Shown | None],
+    show_figure: Callable[[Callable[[Figure], object]], None],
+    budget: DrawBudget,
+) -> Appearance:
     """The place itself; ``source`` gives what there is to show, or None when there is nothing any more.
 
-    ``"auto"`` is a window where there can be one, else off. Nothing is started or opened before the first point.
+    ``show_figure`` brings the figure up to date and calls a function with it. What is drawn in this process is measured
+    by ``budget``. ``"auto"`` is the output of a cell in a notebook, else a window where there can be one, else off.
+    Nothing is started or opened before the first point.
     """
     display = place.display
+    if not isinstance(display, str):
+        from sinks.plotting.inline import FigureOutput, Inline
+
+        return Inline(FigureOutput(show_figure, display), source, budget)
     if display == "auto":
-        display = "window" if windows_can_open(os.environ) else "off"
+        display = "notebook" if in_notebook() else "window" if windows_can_open(os.environ) else "off"
+    if display == "notebook" and not in_notebook():
+        logger.warning("display='notebook': this process is not the kernel of a notebook; no plot is shown")
+        display = "off"
     if display == "off":
         return Off()
+    if display == "notebook":
+        return _in_a_cell(source, budget)
     from sinks.plotting.feed import Feed
 
     if display == "window":
         return Feed("window", source, keep_open=place.keep_open)
     path = os.path.abspath(os.fspath(place.image_path or ""))
     return Feed("image", source, path=path, every_s=float(place.image_every_s))
+
+
+def _in_a_cell(source: Callable[[], Shown | None], budget: DrawBudget) -> Appearance:
+    """The output of a cell; nowhere when matplotlib cannot be loaded, which whoever asks for the figure will learn."""
+    from sinks.plotting.inline import Inline
+
+    shown = source()
+    if shown is None:
+        return Off()
+    try:
+        from sinks.plotting.notebook import NotebookOutput
+
+        return Inline(NotebookOutput(shown.layout.plan(())), source, budget)
+    except Exception:
+        logger.warning("no plot can be shown in this notebook; training goes on without it", exc_info=True)
+        return Off()
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook. Loads nothing."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None and hasattr(ipython, "get_ipython") else None
+    return getattr(shell, "kernel", None) is not None
 
 
 def windows_can_open(environment: Mapping[str, str], platform: str = sys.platform) -> bool:

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+from sinks.plotting.budget import DRAW_BUDGET
 
 Y_SCALES: Final = ("linear", "log", "symlog")
 LINE_STYLES: Final = ("-", "--", ":", "-.", "solid", "dashed", "dotted", "dashdot")
@@ -43,10 +46,23 @@ class TrainingVisualizerConfig:
     """The curves. Metrics that are not named here are kept for the summary."""
 
     use_blit: bool = False
-    """Accepted, without effect: the limits of the axes move with nearly every update, so there is no background to
-    keep. An update already changes only the data of artists that exist."""
+    """Whether axes that are shown live have room to grow into, up to a quarter of them. A redraw then draws the curves
+    over a background that is kept, at a fraction of the price of numbers, words and frames, nearly always; otherwise
+    while its axes, which end at the newest point, do not visibly move. In a notebook, whose drawing the training waits
+    for, they have it in any case. Files and the last picture end at the data."""
     pause_duration: float = 0.01
     """Accepted, without effect: drawing never pauses the training loop."""
+
+    display: str | Callable[[Any], object] = "auto"
+    """Where the figure appears while training goes on: see `sinks.PlotSink`."""
+    image_path: str | os.PathLike[str] | None = None
+    """The PNG or SVG file of ``display="image"``."""
+    image_every_s: float = 2.0
+    """Seconds from one image to the next, at least."""
+    keep_open: bool = False
+    """Whether a window stays when the run is over."""
+    draw_budget: float = DRAW_BUDGET
+    """The part of the time, above 0.0 up to 1.0, that drawing within the training process may take."""
 
 
 @dataclass(slots=True)

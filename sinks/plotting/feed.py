@@ -81,6 +81,9 @@ class Feed:
         """What has come up to now should be shown at the next look."""
         self._due += 1
 
+    def run_ended(self) -> None:
+        """The next run takes the place of this one."""
+
     def close(self) -> None:
         """Tell the rest and end the other process; takes two seconds at most. Again, or in a fork: nothing."""
         if self._closing or os.getpid() != self._pid:

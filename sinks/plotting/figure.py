@@ -6,20 +6,25 @@ where the data comes from, is not known here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, TypeAlias
 
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from m.metrics.history import History
+from sinks.plotting.background import Background, can_be_kept
 from sinks.plotting.colors import ALERT, DIM, INK
 from sinks.plotting.dress import FIGURE_TITLE, LETTERS
 from sinks.plotting.glyphs import drawable, fitted, plain, width_of
+from sinks.plotting.limits import Limits, calm
 from sinks.plotting.lines import Course
 from sinks.plotting.panel import PanelView, union
 from sinks.plotting.plan import Plan
 from sinks.plotting.points import FARTHEST, Points, points_of
+from sinks.plotting.said import Said
+from sinks.plotting.saving import PNG_DPI
 from sinks.plotting.settings import own_settings
 
 DPI: Final = 100.0
@@ -30,21 +35,27 @@ _EDGE, _FIGURE_TITLE_ROW = 6.0, 20.0
 _BEFORE_NUMBERS, _LABEL = 11.0, 24.0  # from the axes to the vertical label beyond its numbers, and past that label
 _LOWER_PART, _PARTS_APART = 0.32, 3.0
 
-_Key: TypeAlias = tuple[str, bool, int | None]
-"""A metric's name, whether its axis is logarithmic, and how many newest points are drawn."""
+_Key: TypeAlias = tuple[str, bool, int | None, int]
+"""A metric's name, whether its axis is logarithmic, how many newest points are drawn, and by how many at most."""
 _Known: TypeAlias = tuple[History, int, Points]
 """A history, its length when it was drawn, and what was drawn of it."""
 
 
 class TrainingFigure:
-    """The figure and its panels. One thread at a time."""
+    """The figure and its panels. One thread at a time.
 
-    def __init__(self, size: tuple[float, float], figure: Figure | None = None) -> None:
+    One that is ``live`` is drawn again and again: it keeps its background, and draws the curves alone while nothing
+    else changes. Its lines are animated, so only `draw` and files show them on another canvas than its own.
+    """
+
+    def __init__(
+        self, size: tuple[float, float], figure: Figure | None = None, *, live: bool = False, dpi: float = DPI
+    ) -> None:
         """``size`` is width and height in inches. ``figure`` is an empty one of that size that has a canvas already,
-        such as that of a window; None makes one that is drawn in memory."""
+        such as that of a window; None makes one that is drawn in memory, with ``dpi`` pixels to the inch."""
         with own_settings():
             if figure is None:
-                figure = Figure(figsize=size, dpi=DPI, facecolor="white", edgecolor="white")
+                figure = Figure(figsize=size, dpi=dpi, facecolor="white", edgecolor="white")
                 FigureCanvasAgg(figure)
             self.figure = figure
             self.figure.set_layout_engine("none")
@@ -54,9 +65,12 @@ class TrainingFigure:
             self._alert_note.set(fontsize=LETTERS, color=ALERT, ha="right", va="baseline")
             self._left_out_note = plain(self.figure.text(1.0, 0.0, ""))
             self._left_out_note.set(fontsize=LETTERS, color=DIM, ha="right", va="baseline")
+        self._background = Background(figure) if live and can_be_kept(figure) else None
         self._size = size
+        self._said = Said()
         self._cells: list[list[PanelView]] = []  # of each cell the panel and the part below it
         self._drawn: dict[_Key, _Known] = {}
+        self._times: dict[int, Limits] = {}  # the range of each cell's time axis, where it has room; of all at -1
 
     def show(
         self,
@@ -66,24 +80,31 @@ class TrainingFigure:
         title: str = "",
         newest: int | None = None,
         alerts: Sequence[tuple[int, str]] = (),
+        room: float = 0.0,
+        leave: Collection[Axes] = (),
     ) -> None:
         """Bring every artist up to date; the canvas is not drawn yet.
 
-        ``newest`` limits the points of each metric that are drawn. ``alerts`` are steps and rules to mark.
+        ``newest`` limits the points of each metric that are drawn. ``alerts`` are steps and rules to mark. ``room``:
+        so much of an axis may stay empty so that its limits need not move with every point; 0.0 makes them follow
+        exactly. The limits of the axes in ``leave`` are somebody else's and stay.
         """
         with own_settings():
             if plan.size != self._size:
                 self.figure.set_size_inches(*plan.size)
                 self._size = plan.size
             self._have_views(plan)
-            self._show_panels(plan, histories, newest, [step for step, _ in alerts])
+            self._show_panels(plan, histories, newest, [step for step, _ in alerts], room, leave)
             self._place(plan)
             self._write(plan, title, alerts)
 
-    def draw(self) -> None:
-        """Draw the canvas now."""
+    def draw(self) -> bool:
+        """Draw the canvas now. Gives whether all of it was drawn, rather than the curves alone."""
         with own_settings():
+            if self._background is not None:
+                return self._background.draw()
             self.figure.canvas.draw()
+            return True
 
     def _have_views(self, plan: Plan) -> None:
         """As many views as there are panels and parts of panels; those there are stay."""
@@ -96,26 +117,41 @@ class TrainingFigure:
             while len(views) > len(panel.parts()):
                 views.pop().remove()
             while len(views) < len(panel.parts()):
-                views.append(PanelView(self.figure))
+                views.append(PanelView(self.figure, front=self._background is not None))
 
     def _show_panels(
-        self, plan: Plan, histories: Mapping[str, History], newest: int | None, alerts: Sequence[int]
+        self,
+        plan: Plan,
+        histories: Mapping[str, History],
+        newest: int | None,
+        alerts: Sequence[int],
+        room: float,
+        leave: Collection[Axes],
     ) -> None:
         longest = max((len(history) for history in histories.values()), default=0)
+        most = self._most_points(plan)
         known, self._drawn = self._drawn, {}  # what is not drawn any more is let go
         for views, panel in zip(self._cells, plan.panels, strict=True):
             for view, part in zip(views, panel.parts(), strict=True):
                 courses = {}
                 for series in part.series:
-                    key = (series.name, part.yscale == "log" and not series.right, newest)
+                    key = (series.name, part.yscale == "log" and not series.right, newest, most)
                     courses[series.name] = self._course(key, histories[series.name], longest, known.get(key))
-                view.show(part, courses, histories, newest)
+                view.show(part, courses, histories, newest, room=room, leave=leave)
         # With all points drawn the panels share one time axis; the newest points of each metric span their own time.
         shared = union([view.steps for views in self._cells for view in views]) if newest is None else None
-        for views in self._cells:
-            limits = _time_limits(shared or union([view.steps for view in views]))
+        for cell, views in enumerate(self._cells):
+            span = shared or union([view.steps for view in views])
+            if span is not None and room:
+                whose = cell if shared is None else -1
+                span = self._times[whose] = calm(self._times.get(whose), span, room)
             for view in views:
-                view.set_steps(*limits, alerts)
+                view.set_steps(*_time_limits(span), alerts, leave)
+
+    def _most_points(self, plan: Plan) -> int:
+        """Of one line: fewer than two for each pixel of its axes, in the sharpest picture that is drawn of them."""
+        dpi = float(self.figure.dpi) if self._background is not None else max(float(self.figure.dpi), PNG_DPI)
+        return max(100, round(1.4 * dpi * plan.size[0] / plan.cols))
 
     def _course(self, key: _Key, history: History, longest: int, known: _Known | None) -> Course:
         """The points of one metric, those of the last time where nothing came since."""
@@ -123,7 +159,7 @@ class TrainingFigure:
         if known is not None and known[0] is history and known[1] == length:
             points = known[2]
         else:
-            points = points_of(history, log=key[1], newest=key[2])
+            points = points_of(history, log=key[1], newest=key[2], most=key[3])
         self._drawn[key] = (history, length, points)
         return Course(points, sparse=length * 2 <= longest or length == 1)
 
@@ -168,10 +204,13 @@ class TrainingFigure:
                 rect = (x, y + below, wide, max(tall - below, 1.0))
                 upper.place(rect, (width, height), row_headers[row], label_at)
             y -= _BELOW
-        self._title.set_position(((_EDGE + left[0]) / width, (height - _EDGE - FIGURE_TITLE) / height))
+        if self._said.new("title at", left[0], width, height):
+            self._title.set_position(((_EDGE + left[0]) / width, (height - _EDGE - FIGURE_TITLE) / height))
 
     def _write(self, plan: Plan, title: str, alerts: Sequence[tuple[int, str]]) -> None:
         width, height = (72.0 * side for side in self.figure.get_size_inches())
+        if not self._said.new("words", width, height, title, tuple(alerts), plan.left_out):
+            return
         y = (height - _EDGE - FIGURE_TITLE) / height
         note = drawable(_alerts_text(alerts), 90)
         room = width - _EDGE - _LEFT - _RIGHT

@@ -20,6 +20,7 @@ from m.metrics.history import History
 from sinks.plotting.colors import DIM, FRAME
 from sinks.plotting.dress import LETTERS, new_axes
 from sinks.plotting.glyphs import plain
+from sinks.plotting.lines import FRONT
 from sinks.plotting.plan import HeatMap
 from sinks.plotting.points import Floats, older_buckets
 from sinks.plotting.text import tick_text
@@ -37,8 +38,11 @@ class HeatMapView:
     """Of the bar and its numbers, in points."""
     WIDTH: Final = 84.0
 
-    def __init__(self, figure: Figure, axes: Axes) -> None:
+    def __init__(self, figure: Figure, axes: Axes, *, front: bool = False) -> None:
+        """``front``: whether somebody else draws the image, over a background that is kept."""
         self._axes = axes
+        self.ids: tuple[int, ...] = ()
+        """The experts whose rows there are, from below."""
         axes.yaxis.set_minor_locator(NullLocator())
         self._image = AxesImage(
             axes,
@@ -51,6 +55,7 @@ class HeatMapView:
         )
         self._image.set_data(np.full((1, 1), np.nan))
         self._image.set_clip_path(axes.patch)
+        self._image.set(zorder=FRONT, animated=front)
         axes.add_image(self._image)
         self._bar_axes = new_axes(figure)
         bar: Any = figure.colorbar(
@@ -64,6 +69,7 @@ class HeatMapView:
         bar.outline.set_linewidth(0.5)
         for label in bar.ax.get_xticklabels():
             plain(label)
+        self._place: tuple[float, float, float, float] | None = None
         self.note = ""
         """What a reader must know about the columns."""
 
@@ -72,16 +78,18 @@ class HeatMapView:
         table = load_table([histories[name] for _, name in plan.experts], plan.among, newest)
         if table is None:
             return None
-        ids = [expert for expert, _ in plan.experts]
+        ids = tuple(expert for expert, _ in plan.experts)
         half = table.per_column / 2
         self._image.set_data(table.loads)
         self._image.set_extent((table.first - half, table.last + half, -0.5, len(ids) - 0.5))
-        self._axes.set_autoscale_on(False)
-        self._axes.set_ylim(-0.5, len(ids) - 0.5)
-        self._axes.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=[1, 2, 4, 8, 10]))
-        self._axes.yaxis.set_major_formatter(
-            FuncFormatter(lambda row, _: str(ids[round(row)]) if 0 <= round(row) < len(ids) else "")
-        )
+        if ids != self.ids:
+            self.ids = ids
+            self._axes.set_autoscale_on(False)
+            self._axes.set_ylim(-0.5, len(ids) - 0.5)
+            self._axes.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=[1, 2, 4, 8, 10]))
+            self._axes.yaxis.set_major_formatter(
+                FuncFormatter(lambda row, _: str(ids[round(row)]) if 0 <= round(row) < len(ids) else "")
+            )
         self.note = f"mean of {tick_text(table.together)} points per column" if table.together > 1 else ""
         return table.first - half, table.last + half
 
@@ -90,7 +98,10 @@ class HeatMapView:
         across, up = size
         height = 5.5
         y = bottom + self.HEIGHT - height
-        self._bar_axes.set_position(((right - self.WIDTH - 6.0) / across, y / up, self.WIDTH / across, height / up))
+        place = ((right - self.WIDTH - 6.0) / across, y / up, self.WIDTH / across, height / up)
+        if place != self._place:
+            self._place = place
+            self._bar_axes.set_position(place)
 
     def remove(self) -> None:
         self._bar_axes.remove()

@@ -1,15 +1,18 @@
-"""Limits of a vertical axis: always finite, never of no extent, with a little room around the data."""
+"""Limits of an axis: always finite, never of no extent, with a little room around the data."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 
 from sinks.plotting.points import FARTHEST, NEAREST, Floats
 
 _ROOM = 0.05
+
+Limits: TypeAlias = tuple[float, float]
 
 
 def padded(
@@ -44,6 +47,36 @@ def _padded_log(low: float, high: float) -> tuple[float, float]:
 def _away(value: float, *, up: bool) -> float:
     """``value`` half as far again in one direction, as a symlog axis counts distance."""
     return value * 1.5 if (value > 0) is up else value / 1.5
+
+
+def calm(now: Limits | None, data: Limits, room: float) -> Limits:
+    """A range for an axis that need not move at every update: ``now`` while that will do, else one with room to grow.
+
+    It will do while ``data`` is within it and no more than the part ``room`` of it lies empty. A new one reaches
+    farther than the data, by half of ``room``, on a side where that has outgrown ``now``.
+    """
+    if now is None:
+        return data
+    low, high = data
+    extent = high - low
+    if now[0] <= low and high <= now[1] and extent >= (1.0 - room) * (now[1] - now[0]):
+        return now
+    further = 0.5 * room * extent
+    return low - further * (low < now[0]), high + further * (high > now[1])
+
+
+def calm_log(now: Limits | None, data: Limits, room: float) -> Limits:
+    """The same for a logarithmic axis, where extent is a matter of ratios."""
+    before = None if now is None else _logs(now)
+    low, high = calm(before, _logs(data), room)
+    if now is not None and (low, high) == before:
+        return now
+    # what has been there and back is not quite what it was
+    return min(10.0 ** max(low, math.log10(NEAREST)), data[0]), max(10.0 ** min(high, math.log10(FARTHEST)), data[1])
+
+
+def _logs(limits: Limits) -> Limits:
+    return math.log10(limits[0]), math.log10(limits[1])
 
 
 def symlog_threshold(values: Sequence[Floats]) -> float:

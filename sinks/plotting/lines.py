@@ -10,6 +10,8 @@ from matplotlib.lines import Line2D
 from sinks.plotting.plan import Series
 from sinks.plotting.points import Points
 
+FRONT: Final = 2.6
+"""Whatever shows data is drawn over the frame and the grid, which have a lower z-order."""
 _MOST_MARKERS: Final = 150
 
 
@@ -26,7 +28,7 @@ def set_looks(line: Line2D, series: Series) -> None:
     line.set_label(series.label)
     line.set(color=series.color, linestyle=series.style, linewidth=series.width, alpha=series.alpha)
     line.set(markersize=4.5, markerfacecolor=series.color, markeredgecolor="white", markeredgewidth=0.6)
-    line.set(zorder=3.0 if series.front else 2.5, drawstyle="default", fillstyle="full", antialiased=True)
+    line.set(zorder=FRONT + (0.4 if series.front else 0.2), drawstyle="default", fillstyle="full", antialiased=True)
     line.set(solid_joinstyle="round", dash_joinstyle="round", solid_capstyle="round", dash_capstyle="butt")
 
 

@@ -10,10 +10,11 @@ import time
 from pathlib import Path
 from typing import Final
 
-from sinks.plotting.figure import TrainingFigure
+from m.metrics.history import History
+from sinks.plotting.figure import DPI, TrainingFigure
 from sinks.plotting.mirror import Mirror
-from sinks.plotting.protocol import complaint
-from sinks.plotting.saving import save
+from sinks.plotting.protocol import Show, complaint
+from sinks.plotting.saving import PNG_DPI, png_of_canvas, save, write_whole
 
 NOT_WRITTEN: Final = 1
 """Exit status when the last image could not be written."""
@@ -26,19 +27,17 @@ def keep_image(mirror: Mirror, path: str, every_s: float, share: float) -> int:
     At most every ``every_s`` seconds, and so seldom that drawing takes no more than ``share`` of a core. A file that
     cannot be written is tried again the next time. Gives the exit status.
     """
-    figure: TrainingFigure | None = None
+    image = _Image(Path(path))
     drawn, status, next_s = -1, 0, 0.0
     while True:
         ended = mirror.ended.wait(max(_LOOK_S, next_s - time.monotonic()))
         seen = mirror.seen()
-        if seen is not None and seen[0] != drawn:
+        if seen is not None and (seen[0] != drawn or ended):
+            first = drawn < 0
             drawn, told, histories = seen
-            first = figure is None
             before = time.thread_time()
             try:
-                figure = figure or TrainingFigure(told.plan.size)
-                figure.show(told.plan, histories, title=told.title, newest=told.newest, alerts=told.alerts)
-                save(figure.figure, Path(path))
+                image.replace(told, histories, last=ended)
                 status = 0
             except Exception as error:
                 print(complaint(error), file=sys.stderr, flush=True)
@@ -48,3 +47,30 @@ def keep_image(mirror: Mirror, path: str, every_s: float, share: float) -> int:
             next_s = time.monotonic() + max(every_s, took_s / share)
         if ended:
             return status
+
+
+class _Image:
+    """The file and its figure. A PNG is what the canvas shows, whose background is kept; an SVG is written anew."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._pixels = path.suffix.lower() == ".png"
+        self._figure: TrainingFigure | None = None
+
+    def replace(self, told: Show, histories: dict[str, History], *, last: bool) -> None:
+        """Draw and write it. The axes of the ``last`` one end at the data."""
+        if self._figure is None:
+            self._figure = TrainingFigure(told.plan.size, live=self._pixels, dpi=PNG_DPI if self._pixels else DPI)
+        self._figure.show(
+            told.plan,
+            histories,
+            title=told.title,
+            newest=told.newest,
+            alerts=told.alerts,
+            room=0.0 if last else told.room,
+        )
+        if self._pixels:
+            self._figure.draw()
+            write_whole(png_of_canvas(self._figure.figure), self._path)
+        else:
+            save(self._figure.figure, self._path)

@@ -1,9 +1,13 @@
-"""One panel: its axes and lines are made once and kept; an update changes their data, limits and words."""
+"""One panel: its axes and lines are made once and kept; an update changes their data, and what else is different.
+
+Lines and images are the *front*: in a figure that keeps its background they are drawn over it, by themselves
+(`sinks.plotting.background`). So everything else is touched only when it changes.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -19,10 +23,11 @@ from sinks.plotting.dress import LABELS, LETTERS, TITLE, dress, new_axes, show_g
 from sinks.plotting.glyphs import drawable, fitted, plain, width_of
 from sinks.plotting.heatmap import HeatMapView
 from sinks.plotting.legend import ROW, LegendRows, arranged, draw_legend, points_up
-from sinks.plotting.limits import padded, symlog_threshold
-from sinks.plotting.lines import Course, set_looks, set_points
+from sinks.plotting.limits import Limits, calm, calm_log, padded, symlog_threshold
+from sinks.plotting.lines import FRONT, Course, set_looks, set_points
 from sinks.plotting.plan import Panel
 from sinks.plotting.points import Floats, Points, note_of
+from sinks.plotting.said import Said
 from sinks.plotting.ticks import set_step_ticks, set_value_ticks
 
 TITLE_ROW: Final = 16.0
@@ -34,8 +39,13 @@ _PAD: Final = 4.0
 class PanelView:
     """The artists of one panel. Rectangles and sizes are in points, from the figure's lower left corner."""
 
-    def __init__(self, figure: Figure) -> None:
+    def __init__(self, figure: Figure, *, front: bool = False) -> None:
+        """``front``: whether somebody else draws the lines and images, over a background that is kept."""
         self._figure = figure
+        self._front = front
+        self._said = Said()
+        self._values: dict[bool, Limits] = {}  # the range of each vertical axis, where it has room to grow
+        self._numbers_width = 0.0
         self._plan: Panel | None = None
         self._lines: dict[str, Line2D] = {}
         self._legend_keys: dict[bool, object] = {}
@@ -55,9 +65,9 @@ class PanelView:
         self._scale: tuple[str, float] = ("linear", 1.0)
         set_value_ticks(self.axes.yaxis, "linear")
         self._broken = self._mark(self.axes, marker="x", color=BROKEN, markersize=5.0, zorder=6.0)
-        self._alerts = self._mark(self.axes, marker="none", color=ALERT, linestyle=(0, (3, 2)), zorder=1.5)
+        self._alerts = self._mark(self.axes, marker="none", color=ALERT, linestyle=(0, (3, 2)), zorder=FRONT)
         self._fair = Line2D([0, 1], [0, 0], transform=self.axes.get_yaxis_transform(), linestyle=":", linewidth=1.2)
-        self._fair.set(color=DIM, marker="none", zorder=1.8, visible=False)
+        self._fair.set(color=DIM, marker="none", zorder=FRONT + 0.1, visible=False, animated=front)
         self.axes.add_line(self._fair)
         self._empty = plain(self.axes.text(0.5, 0.5, "no data yet", transform=self.axes.transAxes))
         self._empty.set(color=DIM, fontsize=LABELS, ha="center", va="center", fontstyle="normal", fontweight="normal")
@@ -67,9 +77,20 @@ class PanelView:
     # -- what is shown ------------------------------------------------------------------------------------------------
 
     def show(
-        self, plan: Panel, courses: Mapping[str, Course], histories: Mapping[str, History], newest: int | None
+        self,
+        plan: Panel,
+        courses: Mapping[str, Course],
+        histories: Mapping[str, History],
+        newest: int | None,
+        *,
+        room: float = 0.0,
+        leave: Collection[Axes] = (),
     ) -> None:
-        """Make the artists say what ``plan`` and the data do. The time axis and the places come later."""
+        """Make the artists say what ``plan`` and the data do. The time axis and the places come later.
+
+        ``room``: so much of a vertical axis may stay empty so that it need not move. The limits of the axes
+        in ``leave`` are somebody else's.
+        """
         if self._plan != plan:
             self._follow(plan)
         points = [courses[series.name].points for series in plan.series]
@@ -83,17 +104,23 @@ class PanelView:
             self._note_text = self._heat.note
         else:
             for right in (False, True):
-                self._set_values(right, [courses[each.name].points for each in plan.series if each.right is right])
+                found = [courses[each.name].points for each in plan.series if each.right is right]
+                self._set_values(right, found, room, leave)
         if plan.fair_among is not None:
             self._set_fair([histories[each.name] for each in plan.series if not each.right], plan.fair_among)
-        self._empty.set_visible(self.steps is None)
-        show_grid(self.axes, plan.grid and self.steps is not None)
-        numbers = plan.below is None and self.steps is not None
-        self.axes.tick_params(axis="x", which="major", bottom=self.steps is not None, labelbottom=numbers)
+        there = self.steps is not None
+        numbers = plan.below is None and there
+        if self._said.new("steps", there, numbers, plan.grid):
+            self._empty.set_visible(not there)
+            show_grid(self.axes, plan.grid and there)
+            self.axes.tick_params(axis="x", which="major", bottom=there, labelbottom=numbers)
 
-    def set_steps(self, first: float, last: float, alerts: Sequence[int]) -> None:
-        """Set the time axis, and the marks on it."""
-        self.axes.set_xlim(first, last)
+    def set_steps(self, first: float, last: float, alerts: Sequence[int], leave: Collection[Axes] = ()) -> None:
+        """Set the time axis, unless it is one of those in ``leave``, and the marks on it."""
+        if self.axes in leave:
+            first, last = self.axes.get_xlim()
+        elif self.axes.get_xlim() != (first, last):
+            self.axes.set_xlim(first, last)
         # marks nearer to each other than the eye can tell would only make the file large
         places = np.unique(np.round((self.broken - first) / (last - first) * _MOST_MARKS))
         self._broken.set_data(first + places / _MOST_MARKS * (last - first), np.zeros(places.size))
@@ -119,13 +146,15 @@ class PanelView:
 
     def numbers_width(self) -> float:
         """Width in points of the numbers on the left-hand axis."""
-        axis = self.axes.yaxis
         if self.steps is None:
             return 0.0
-        low, high = axis.get_view_interval()
-        ticks = [tick for tick in axis.get_majorticklocs() if low <= tick <= high]
-        texts = axis.get_major_formatter().format_ticks(ticks)
-        return max((width_of(text, LETTERS) for text in texts), default=0.0)
+        axis = self.axes.yaxis
+        low, high = (float(limit) for limit in axis.get_view_interval())
+        if self._said.new("numbers", low, high, self._scale, None if self._heat is None else self._heat.ids):
+            ticks = [tick for tick in axis.get_majorticklocs() if low <= tick <= high]
+            texts = axis.get_major_formatter().format_ticks(ticks)
+            self._numbers_width = max((width_of(text, LETTERS) for text in texts), default=0.0)
+        return self._numbers_width
 
     def place(
         self, rect: tuple[float, float, float, float], size: tuple[float, float], header: float, label_at: float
@@ -135,13 +164,18 @@ class PanelView:
         assert self._plan is not None
         left, bottom, width, height = rect
         across, up = size
-        self.axes.set_position((left / across, bottom / up, width / across, height / up))
+        if self._said.new("place", rect, size, label_at):
+            self.axes.set_position((left / across, bottom / up, width / across, height / up))
+            shift = ScaledTranslation(-label_at / 72.0, 0.0, self._figure.dpi_scale_trans)
+            self.axes.yaxis.set_label_coords(0.0, 0.5, transform=self.axes.transAxes + shift)
         lift = header - self._above - (TITLE_ROW if self._plan.title else 0.0)
         if self._heat is not None:
             self._heat.place(left + width, bottom + height + lift, size)
-        self._write(header - TITLE_ROW + 3.5, width, height + 12.0)
-        shift = ScaledTranslation(-label_at / 72.0, 0.0, self._figure.dpi_scale_trans)
-        self.axes.yaxis.set_label_coords(0.0, 0.5, transform=self.axes.transAxes + shift)
+        side = None if self._right is None else self._plan.right
+        title_at = header - TITLE_ROW + 3.5
+        words = (self._plan.title, self._plan.xlabel, self._plan.ylabel, self._plan.below is None, side)
+        if self._said.new("words", title_at, width, height, self._note_text, *words):
+            self._write(title_at, width, height + 12.0)
         for right, axes in ((False, self.axes), (True, self._right)):
             rows = self._legends[right]
             key = (rows.key(), lift)
@@ -173,6 +207,7 @@ class PanelView:
             dress(self._right, right=True)
             self._right.patch.set_visible(False)
             set_value_ticks(self._right.yaxis, "linear")
+            self._said.forget("value ticks at right", "words")
         for name, series in wanted.items():
             axes = self._right if series.right and self._right is not None else self.axes
             line = self._lines.get(name)
@@ -180,15 +215,16 @@ class PanelView:
                 line.remove()
                 line = None
             if line is None:
-                line = self._lines[name] = Line2D([], [])
+                line = self._lines[name] = Line2D([], [], animated=self._front)
                 axes.add_line(line)
             set_looks(line, series)
         if self._heat is not None and plan.heat_map is None:
             self._heat.remove()
             self._heat = None
             set_value_ticks(self.axes.yaxis, *self._scale)
+            self._values.pop(False, None)
         if self._heat is None and plan.heat_map is not None:
-            self._heat = HeatMapView(self._figure, self.axes)
+            self._heat = HeatMapView(self._figure, self.axes, front=self._front)
         self._fair.set_visible(False)
 
     def _forget_right(self) -> None:
@@ -198,8 +234,9 @@ class PanelView:
         self._right.remove()
         self._right = None
         self._legend_keys.pop(True, None)
+        self._values.pop(True, None)
 
-    def _set_values(self, right: bool, points: Sequence[Points]) -> None:
+    def _set_values(self, right: bool, points: Sequence[Points], room: float, leave: Collection[Axes]) -> None:
         """Scale, limits and numbers of one of the vertical axes."""
         axes = self._right if right else self.axes
         assert self._plan is not None
@@ -213,20 +250,26 @@ class PanelView:
                 axes.set_yscale(scale, **_scale_options(scale, threshold))
                 set_value_ticks(axes.yaxis, scale, threshold)
                 self._scale = (scale, threshold)
+                self._values.pop(False, None)
         side = self._plan.right if right else None
         found = [each.values for each in points if each.values is not None]
-        axes.set_ylim(
-            padded(
-                found,
-                scale,
-                from_zero=self._plan.from_zero if side is None else side.from_zero,
-                headroom=0.0 if side is None else side.headroom,
-            )
-        )
         there = bool(found)
-        axes.tick_params(axis="y", which="major", left=there and not right, labelleft=there and not right)
-        axes.tick_params(axis="y", which="major", right=there and right, labelright=there and right)
-        axes.tick_params(axis="y", which="minor", left=there and not right)
+        if there and room and scale != "symlog":
+            span = min(low for low, _ in found), max(high for _, high in found)
+            self._values[right] = (calm_log if scale == "log" else calm)(self._values.get(right), span, room)
+            found = [self._values[right]]
+        wanted = padded(
+            found,
+            scale,
+            from_zero=self._plan.from_zero if side is None else side.from_zero,
+            headroom=0.0 if side is None else side.headroom,
+        )
+        if axes not in leave and axes.get_ylim() != wanted:
+            axes.set_ylim(wanted)
+        if self._said.new(f"value ticks at {'right' if right else 'left'}", there):
+            axes.tick_params(axis="y", which="major", left=there and not right, labelleft=there and not right)
+            axes.tick_params(axis="y", which="major", right=there and right, labelright=there and right)
+            axes.tick_params(axis="y", which="minor", left=there and not right)
 
     def _set_fair(self, histories: Sequence[History], among: int) -> None:
         means = [summary.mean for summary in (history.summary() for history in histories) if summary.count]
@@ -238,7 +281,7 @@ class PanelView:
 
     def _mark(self, axes: Axes, **looks: object) -> Line2D:
         """A line with steps for x and parts of the panel's height for y."""
-        line = Line2D([], [], transform=axes.get_xaxis_transform(), clip_on=False)
+        line = Line2D([], [], transform=axes.get_xaxis_transform(), clip_on=False, animated=self._front)
         line.set(**{"linestyle": "none", "linewidth": 0.9, "markeredgewidth": 1.3, **looks})
         axes.add_line(line)
         return line

@@ -19,8 +19,8 @@ from m.metrics.history import History, Kept
 Floats: TypeAlias = npt.NDArray[np.float64]
 Indices: TypeAlias = npt.NDArray[np.intp]
 
-MOST_POINTS: Final = 2000
-"""About so many points are drawn of one line, four of each cell: more than a panel has pixels."""
+MOST_POINTS: Final = 1000
+"""About so many points are drawn of one line unless somebody says otherwise, the extremes of each cell."""
 FARTHEST: Final = 1e300
 """Values beyond are drawn here: matplotlib's limits and ticks overflow near the largest float."""
 NEAREST: Final = 1e-300
@@ -52,8 +52,8 @@ class Points:
     """Points of a cell, of which at most the extremes, the ends and a gap are drawn."""
 
 
-def points_of(history: History, *, log: bool = False, newest: int | None = None) -> Points:
-    """What to draw of ``history``, or of its ``newest`` points.
+def points_of(history: History, *, log: bool = False, newest: int | None = None, most: int = MOST_POINTS) -> Points:
+    """What to draw of ``history``, or of its ``newest`` points: about ``most`` points.
 
     NaN, infinities and, on a ``log`` axis, values that are not positive interrupt the line and are counted. A step
     that goes backwards begins a new piece of line; nothing is sorted or dropped. Of many points the extremes stay, and
@@ -67,9 +67,7 @@ def points_of(history: History, *, log: bool = False, newest: int | None = None)
         return Points(x, y, np.empty(0, np.intp), 0, None, None, x, 0, 0, 0)
     total = kept.start + x.size
     before = kept.folded.last_step if older.shape[1] else None
-    size, table = _cells(
-        older, x, y, kept.start, before, total if newest is None else min(newest, total), MOST_POINTS
-    )
+    size, table = _cells(older, x, y, kept.start, before, total if newest is None else min(newest, total), most)
     line_x, line_y = _line(table, log=log)
     low = table[(buckets.LEAST_POSITIVE if log else buckets.LEAST) + 2]
     high = table[buckets.GREATEST + 2]
@@ -90,14 +88,6 @@ def points_of(history: History, *, log: bool = False, newest: int | None = None)
         not_positive=not_positive if log else 0,
         together=size,
     )
-
-
-def thinned(x: Floats, y: Floats, most: int = MOST_POINTS) -> tuple[Floats, Floats]:
-    """At most about ``most`` points that look the same: of each cell the first, last, least, greatest and a gap."""
-    if x.size <= most:
-        return x, y
-    _, table = _cells(np.empty((buckets.ROWS, 0)), x, y, 0, None, x.size, most)
-    return _line(table, log=False)
 
 
 def older_buckets(kept: Kept, newest: int | None) -> Floats:
@@ -122,7 +112,7 @@ def _cells(
     # the cells of a table are powers of two, so the points of its largest bucket tell how large they are
     smallest = 1 << (int(older[buckets.COUNT].max(initial=1.0)) - 1).bit_length()
     borders = int((np.diff(x) < 0).sum() + older[buckets.BORDER].sum())
-    size, across = buckets.cell_size(points, borders, smallest, most // 4)
+    size, across = buckets.cell_size(points, borders, smallest, most // 2)
     table = buckets.merged(older, size, across=across)
     if x.size:
         table = np.concatenate((table, buckets.bucketed(x, y, start, size, before)), axis=1)
@@ -130,13 +120,24 @@ def _cells(
 
 
 def _line(table: Floats, *, log: bool) -> tuple[Floats, Floats]:
-    """The points that stand for each bucket in the order of the run, with NaN where the line is broken."""
-    rows = (buckets.FIRST, buckets.LAST, buckets.LEAST, buckets.GREATEST, *((buckets.LEAST_POSITIVE,) * log))
-    number = table.shape[1]
-    index = np.concatenate([table[row] for row in (*rows, buckets.BREAK)])
-    x = np.concatenate([table[row + 1] for row in (*rows, buckets.BREAK)])
-    y = np.concatenate([*(table[row + 2] for row in rows), np.full(number, np.nan)])
-    of = np.tile(np.arange(number), len(rows) + 1)
+    """The points that stand for each bucket in the order of the run, with NaN where the line is broken.
+
+    They are its extremes; also its first and last point where the line begins, ends or is broken there.
+    """
+    extremes = (buckets.LEAST, buckets.GREATEST, *((buckets.LEAST_POSITIVE,) * log))
+    every = np.arange(table.shape[1])
+    broken = ~np.isnan(table[buckets.BREAK])
+    border = table[buckets.BORDER] > 0.0
+    ends = broken | border
+    ends[:-1] |= border[1:]
+    ends &= table[buckets.CROSSED] == 0.0  # there is no line between the points of such a bucket
+    ends[0] = ends[-1] = True
+    edges, breaks = np.flatnonzero(ends), np.flatnonzero(broken)
+    parts = [*((row, every) for row in extremes), (buckets.FIRST, edges), (buckets.LAST, edges)]
+    index = np.concatenate([*(table[row, at] for row, at in parts), table[buckets.BREAK, breaks]])
+    x = np.concatenate([*(table[row + 1, at] for row, at in parts), table[buckets.BREAK + 1, breaks]])
+    y = np.concatenate([*(table[row + 2, at] for row, at in parts), np.full(breaks.size, np.nan)])
+    of = np.concatenate([*(at for _, at in parts), breaks])
     index, positions = np.unique(index, return_index=True)  # the missing ones are one NaN, the last
     if index.size and np.isnan(index[-1]):
         positions = positions[:-1]
@@ -145,7 +146,7 @@ def _line(table: Floats, *, log: bool) -> tuple[Floats, Floats]:
     y = np.where(drawn, np.clip(y, NEAREST if log else -FARTHEST, FARTHEST), np.nan)
     new = np.diff(of, prepend=-1) > 0
     crossed = table[buckets.CROSSED, of] > 0.0
-    apart = (new & (table[buckets.BORDER, of] > 0.0)) | crossed | np.concatenate(([False], crossed[:-1]))
+    apart = (new & border[of]) | crossed | np.concatenate(([False], crossed[:-1]))
     apart[0] = False
     at = np.flatnonzero(apart)
     return (np.insert(x, at, x[at]), np.insert(y, at, np.nan)) if at.size else (x, y)

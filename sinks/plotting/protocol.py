@@ -56,6 +56,8 @@ class Show:
     """So many newest points of each metric are drawn; None draws all."""
     alerts: tuple[tuple[int, str], ...] = ()
     """Steps and rules."""
+    room: float = 0.0
+    """So much of an axis may stay empty so that its limits need not move with every point."""
 
 
 def frame(kind: bytes, body: bytes = b"") -> bytes:
@@ -87,7 +89,7 @@ def read_show(body: bytes) -> Show:
     """What `show` was given."""
     content = read_words(body)
     alerts = tuple((int(step), str(rule)) for step, rule in content["alerts"])
-    return Show(_plan(content["plan"]), content["title"], content["newest"], alerts)
+    return Show(_plan(content["plan"]), content["title"], content["newest"], alerts, content["room"])
 
 
 def points(number: int, steps: array[float], values: array[float]) -> bytes:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from m.metrics.named import NamedHistories
 from sinks.plotting.plan import Layout, Plan
+
+UNSEEN_ROOM: Final = 0.03
+"""Of an axis: as much as its margins, so that nobody sees whether it is there."""
+BLIT_ROOM: Final = 0.25
+"""Of an axis, for ``use_blit``: a run grows by an eighth before its axes move."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -20,6 +26,8 @@ class Shown:
     """So many newest points of each metric are drawn; None draws all."""
     alerts: tuple[tuple[int, str], ...] = ()
     """Steps and rules to mark."""
+    room: float = 0.0
+    """So much of an axis may stay empty so that its limits need not move with every point."""
 
 
 def drawn_names(plan: Plan) -> list[str]:

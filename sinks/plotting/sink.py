@@ -13,21 +13,23 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from m.metrics.alerts import Alert
 from m.metrics.history import load_numpy
 from m.metrics.named import SETTING_FIELDS, NamedHistories
 from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
-from sinks.plotting.appearance import Appearance, Off, Place, appearance_for
+from sinks.plotting.appearance import Appearance, DisplayOptions, Off, Place, appearance_for
 from sinks.plotting.automatic import AutomaticLayout
+from sinks.plotting.budget import DrawBudget
 from sinks.plotting.config import DEFAULT_TITLE, TrainingVisualizerConfig, validate
 from sinks.plotting.layouts import ConfiguredLayout, custom_config, loss_config
 from sinks.plotting.moe import MoeLayout, moe_config
 from sinks.plotting.plan import Layout
 from sinks.plotting.saving import checked_path, save
-from sinks.plotting.shown import Shown
+from sinks.plotting.shown import BLIT_ROOM, UNSEEN_ROOM, Shown
 from sinks.plotting.summary import print_safely, summary_of, summary_table
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_WHERE: Final = tuple(DisplayOptions.__annotations__)
 MOST_ALERTS: Final = 20
 """So many newest alerts are marked in the figure."""
 _NO_DESCRIPTION: Final = Run().description
@@ -49,11 +52,14 @@ class PlotSink:
     out by the metrics it is given. It is copied: changes made to it afterwards have no effect. ``summary`` prints a
     table of the numbers at the end of each run. ``clock`` gives the seconds from which throughput is derived.
 
-    ``display`` says where the figure appears while training goes on, drawn by a process of its own from the first
-    point on: ``"window"``, which goes at `close` unless ``keep_open``; ``"image"``, the PNG or SVG file at
-    ``image_path``, replaced at most every ``image_every_s`` seconds and at `close`; ``"off"``, nowhere; and ``"auto"``,
-    a window where there is a screen, else nowhere. When the window is closed or cannot be had, that is a line in the
-    log, and the run goes on.
+    ``display`` says where the figure appears while training goes on. A process of its own draws ``"window"``, which
+    goes at `close` unless ``keep_open``, and ``"image"``, the PNG or SVG file at ``image_path``, replaced at most every
+    ``image_every_s`` seconds and at `close`. The training process itself draws, on the thread that emits, the output
+    of a cell for ``"notebook"``, updated in place; or calls a function that is given as ``display`` with the up-to-date
+    matplotlib figure. That happens when ``update_interval`` steps have passed, at most twice a second, and takes at
+    most ``draw_budget`` of the time. ``"off"`` is nowhere; ``"auto"`` is the cell in a notebook, else a window where
+    there is a screen, else nowhere. When the window is closed or cannot be had, that is a line in the log, and the run
+    goes on. ``where`` takes the place of what ``config`` says about it.
 
     Asked for by `figure`, `force_update` or `save_plot`, the figure shows every point up to that moment; of thousands
     it shows the extremes, and every one of them. All of these may be called from any thread, before the first snapshot
@@ -64,18 +70,15 @@ class PlotSink:
         self,
         config: TrainingVisualizerConfig | None = None,
         *,
-        display: str = "auto",
-        image_path: str | os.PathLike[str] | None = None,
-        image_every_s: float = 2.0,
-        keep_open: bool = False,
         summary: bool = True,
         clock: Callable[[], float] = time.monotonic,
+        **where: Unpack[DisplayOptions],
     ) -> None:
         config = TrainingVisualizerConfig() if config is None else config
         validate(config)
-        config = copy.deepcopy(config)
+        config = copy.deepcopy(config, {id(config.display): config.display})  # the method's object is not ours to copy
         layout = ConfiguredLayout(config) if config.plots or config.metrics else AutomaticLayout(config)
-        self._set_up(config, layout, Place(display, image_path, image_every_s, keep_open), summary, clock)
+        self._set_up(config, layout, summary, clock, where)
 
     @classmethod
     def moe(
@@ -83,12 +86,9 @@ class PlotSink:
         n_experts: int | None = None,
         update_interval: int = 1,
         *,
-        display: str = "auto",
-        image_path: str | os.PathLike[str] | None = None,
-        image_every_s: float = 2.0,
-        keep_open: bool = False,
         summary: bool = True,
         clock: Callable[[], float] = time.monotonic,
+        **where: Unpack[DisplayOptions],
     ) -> PlotSink:
         """Losses, metrics of the task, experts and throughput, in 2 x 2 panels.
 
@@ -98,8 +98,7 @@ class PlotSink:
         config = moe_config(update_interval)
         validate(config)
         sink = cls.__new__(cls)
-        place = Place(display, image_path, image_every_s, keep_open)
-        sink._set_up(config, MoeLayout(config, n_experts), place, summary, clock)
+        sink._set_up(config, MoeLayout(config, n_experts), summary, clock, where)
         return sink
 
     @classmethod
@@ -139,13 +138,17 @@ class PlotSink:
         self,
         config: TrainingVisualizerConfig,
         layout: Layout,
-        place: Place,
         summary: bool,
         clock: Callable[[], float],
+        where: DisplayOptions,
     ) -> None:
-        self._config = config
+        unknown = [name for name in where if name not in DisplayOptions.__annotations__]
+        if unknown:
+            raise TypeError(f"unknown keyword {unknown[0]!r}; where a plot appears is said by {', '.join(_WHERE)}")
+        self._config = config = replace(config, **where)
         self._layout = layout
-        self._appearance: Appearance = appearance_for(place, _source(weakref.ref(self)))
+        place = Place(**{name: getattr(config, name) for name in _WHERE})
+        self._budget = DrawBudget(float(config.draw_budget))
         self._prints_summary = summary
         self._clock = clock
         self._interval = int(config.update_interval)
@@ -156,12 +159,15 @@ class PlotSink:
         self._closed = False
         self._run: Run | None = None
         self._begin()
+        me = weakref.ref(self)
+        self._appearance: Appearance = appearance_for(place, _source(me), _figure_shower(me), self._budget)
 
     def _begin(self) -> None:
         self._numbers = NamedHistories(self._settings, clock=self._clock)
         self._record = self._numbers.record
         self._alerts: deque[tuple[int, str]] = deque(maxlen=MOST_ALERTS)
         self._interval_of_last: int | None = None
+        self._budget.begin()
 
     # -- what the hub calls -------------------------------------------------------------------------------------------
 
@@ -173,6 +179,7 @@ class PlotSink:
         if self._closed:
             return
         load_numpy()
+        self._appearance.run_ended()
         self._sum_up()
         with self._drawing:
             self._run = run
@@ -221,7 +228,7 @@ class PlotSink:
         Never raises: a training loop calls it. What goes wrong is logged, the first time with its traceback.
         """
         try:
-            with self._drawing:
+            with self._drawing, self._budget.measured():
                 self._up_to_date().draw()
         except Exception as error:
             logger.error("the figure could not be drawn: %s", error, exc_info=not self._failed_before)
@@ -234,7 +241,7 @@ class PlotSink:
         and ``OSError`` when it cannot be written.
         """
         target = checked_path(path)
-        with self._drawing:
+        with self._drawing, self._budget.measured():
             save(self._up_to_date().figure, target)
 
     def get_metrics_summary(self) -> dict[str, dict[str, float]]:
@@ -266,7 +273,8 @@ class PlotSink:
         self._interval_of_last = interval
 
     def _shown(self) -> Shown:
-        return Shown(self._numbers, self._layout, self._title(), self._config.max_points, tuple(self._alerts))
+        room = BLIT_ROOM if self._config.use_blit else UNSEEN_ROOM
+        return Shown(self._numbers, self._layout, self._title(), self._config.max_points, tuple(self._alerts), room)
 
     def _up_to_date(self) -> TrainingFigure:
         histories = self._numbers.histories()
@@ -292,7 +300,10 @@ class PlotSink:
         title = self._title()
         with self._drawing:
             text = summary_table(
-                self._numbers.histories(), "" if title == DEFAULT_TITLE else title, self._numbers.left_out
+                self._numbers.histories(),
+                "" if title == DEFAULT_TITLE else title,
+                self._numbers.left_out,
+                self._budget.report(),
             )
         if text:
             print_safely(text)
@@ -310,6 +321,19 @@ def _source(sink: weakref.ref[PlotSink]) -> Callable[[], Shown | None]:
         return None if there is None else there._shown()
 
     return source
+
+
+def _figure_shower(sink: weakref.ref[PlotSink]) -> Callable[[Callable[[Figure], object]], None]:
+    def show_figure(show: Callable[[Figure], object]) -> None:
+        there = sink()
+        if there is None or not there._drawing.acquire(blocking=False):
+            return  # another thread has it drawn, and the one that trains does not wait
+        try:
+            show(there._up_to_date().figure)
+        finally:
+            there._drawing.release()
+
+    return show_figure
 
 
 def _closed_sink(config: TrainingVisualizerConfig) -> PlotSink:

@@ -36,10 +36,11 @@ def summary_of(histories: Mapping[str, History]) -> dict[str, dict[str, float]]:
     return found
 
 
-def summary_table(histories: Mapping[str, History], of: str = "", not_kept: int = 0) -> str:
+def summary_table(histories: Mapping[str, History], of: str = "", not_kept: int = 0, drawing: str = "") -> str:
     """The numbers of every metric as aligned text; empty when there are none. Many experts are named, not listed.
 
-    ``of`` says which run it is, ``not_kept`` how many numbers found no place in ``histories``.
+    ``of`` says which run it is, ``not_kept`` how many numbers found no place in ``histories``, ``drawing`` what the
+    figure has cost.
     """
     experts = [name for name in histories if expert_of(name) is not None]
     names = [name for name in histories if len(experts) <= MOST_EXPERT_ROWS or expert_of(name) is None]
@@ -64,6 +65,8 @@ def summary_table(histories: Mapping[str, History], of: str = "", not_kept: int 
         lines.append(f"  and {len(left_out)} more: {some}{more}")
     if not_kept:
         lines.append(f"  not kept: {not_kept} numbers, of too many different names or at steps too large for a float")
+    if drawing:
+        lines.append(f"  {drawing}")
     return "\n".join(lines)
 
 

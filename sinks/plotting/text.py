@@ -50,7 +50,6 @@ def short(number: float) -> str:
     return f"{number:.4g}"
 
 
-
 def tick_text(value: float, digits: int = 6) -> str:
     """One number for an axis, with a true minus sign: ``800``, ``1.5k``, ``0.2``, ``−1e-5``."""
     size = abs(value)

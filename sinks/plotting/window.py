@@ -98,13 +98,14 @@ class _Window:
         self.closed = False
         self._size = self._asked = _fitting(plan.size)
         _follow_at_home(self)  # before there is a toolbar
-        self._view = TrainingFigure(self._size, plt.figure(figsize=self._size, dpi=DPI, facecolor="white"))
+        self._view = TrainingFigure(self._size, plt.figure(figsize=self._size, dpi=DPI, facecolor="white"), live=True)
         self._figure = self._view.figure
         self._following: dict[Axes, _Limits] = {}  # the limits that we set
         self._panels: tuple[str, ...] = ()
         self._drawn = -1
         self._next_s = 0.0
         self._first = True
+        self._settled = False
         self._held_since: float | None = None
         self._stale = False
         _open_without_focus(self._figure.canvas.manager)
@@ -162,7 +163,8 @@ class _Window:
         if seen is None or (self._held_since is not None and now < self._held_since + _HELD_AT_MOST_S):
             return  # a redraw in the middle of a zoom would wipe away its frame
         new = seen[0] != self._drawn and (now >= self._next_s or ended)
-        if not new and not self._stale:
+        last = ended and not self._settled  # the axes end at the data
+        if not new and not self._stale and not last:
             return
         before = time.thread_time()
         self._show()
@@ -184,25 +186,29 @@ class _Window:
             self._following.clear()  # the axes now show something else
             self._panels = panels
         chosen = self._chosen()
+        self._settled = self._mirror.ended.is_set()
         self._view.show(
-            replace(plan, size=self._size), histories, title=told.title, newest=told.newest, alerts=told.alerts
+            replace(plan, size=self._size),
+            histories,
+            title=told.title,
+            newest=told.newest,
+            alerts=told.alerts,
+            room=0.0 if self._settled else told.room,
+            leave=chosen,
         )
-        self._following = {axes: _limits(axes) for axes in self._figure.axes}
-        for axes, (left, right, bottom, top) in chosen.items():
-            if axes in self._following:
-                axes.set_xlim(left, right)
-                axes.set_ylim(bottom, top)
+        self._following = {
+            axes: self._following[axes] if axes in chosen else _limits(axes) for axes in self._figure.axes
+        }
         for axes in self._figure.axes:
             for image in axes.images:
                 if image.colorbar is not None:
                     image.colorbar.ax.set_navigate(False)
         self._name(told.title, bool(chosen))
-        self._figure.canvas.draw()
+        self._view.draw()
 
-    def _chosen(self) -> dict[Axes, _Limits]:
-        """The limits of the axes in which the user has zoomed or panned."""
-        now = {axes: _limits(axes) for axes in self._figure.axes}
-        return {axes: limits for axes, limits in now.items() if self._following.get(axes, limits) != limits}
+    def _chosen(self) -> set[Axes]:
+        """The axes in which the user has zoomed or panned."""
+        return {axes for axes, limits in self._following.items() if _limits(axes) != limits}
 
     def _grow(self, plan: Plan) -> None:
         """Follow the layout's size, unless the user has given the window another."""

@@ -70,13 +70,18 @@ class Painter:
             at = index
         return "".join([*out, _move(len(rows) - 1 - at), SHOW_CURSOR])
 
+    def anew(self) -> str:
+        """What to send after others had the terminal, and nobody knows what is where: the next frame begins here."""
+        self.forget()
+        return "\r" + _ERASE_BELOW
+
     def erase(self) -> str:
         """What to send so that the frame is gone and the cursor stands where it began."""
         if not self._shown:
             return ""
         lines = self._lines_on_screen(self._columns)
         self.forget()
-        return _move(1 - lines) + "\r" + _ERASE_BELOW
+        return _erase_up(lines)
 
     def leave(self) -> str:
         """What to send so that the frame stays as it is and the cursor goes below it."""
@@ -88,7 +93,7 @@ class Painter:
     def _paint_all(self, rows: list[Row], columns: int, above: str) -> str:
         out = [HIDE_CURSOR]
         if self._shown:
-            out += [_move(1 - self._lines_on_screen(columns)), "\r", _ERASE_BELOW]
+            out.append(_erase_up(self._lines_on_screen(columns)))
         out.append(above.replace("\r\n", "\n").replace("\n", "\r\n"))
         self._shown_rows = list(rows)
         self._shown = [self.text(row) for row in rows]
@@ -111,6 +116,15 @@ class Painter:
         if self._no_color:
             style = style.without_color
         return style.render(text, color_system=self._system)
+
+
+def _erase_up(lines: int) -> str:
+    """Erase so many lines, from the cursor's upwards, and stay in the uppermost.
+
+    One by one: tmux and others take erasing all that is below for clearing the screen when the frame begins at its top,
+    and keep a copy of the frame in what can be scrolled back to.
+    """
+    return "\r" + (_ERASE_LINE + "\x1b[1A") * (lines - 1) + _ERASE_LINE
 
 
 def _move(lines: int) -> str:

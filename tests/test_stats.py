@@ -31,10 +31,8 @@ def test_the_table_has_a_line_for_each_sink() -> None:
     assert str(stats) == textwrap.dedent(table)
 
 
-def test_a_hub_without_sinks_says_what_was_emitted(hubs) -> None:  # type: ignore[no-untyped-def]
-    hub: MetricsHub = hubs()
-    hub.emit(TrainingSnapshot(0, 0.5))
-    assert str(hub.stats()) == "1 snapshot emitted"
+def test_a_hub_without_sinks_says_what_was_emitted() -> None:
+    assert str(HubStats(1, 0, 0, {})) == "1 snapshot emitted"
 
 
 def test_the_end_has_a_line_for_each_sink_a_warning_only_for_those_that_missed_something(

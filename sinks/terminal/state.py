@@ -81,6 +81,8 @@ class State:
             self.gradient_norm = value
         if snapshot.custom_metrics:
             self.known.update(snapshot.custom_metrics)
+            if len(self.known) > 2 * MAX_NAMES:
+                self._forget_oldest_names()
         if snapshot.expert_utilization:
             self.experts = snapshot.expert_utilization
         if before is None:
@@ -101,8 +103,7 @@ class State:
         if snapshot is None:
             return
         if len(self.known) > MAX_NAMES:
-            for name in list(self.known)[:-MAX_NAMES]:
-                del self.known[name]
+            self._forget_oldest_names()
         for name in ("gpu_memory_mb", "batch_size", "sequence_length"):
             value = getattr(snapshot, name)
             if value is not None:
@@ -113,6 +114,10 @@ class State:
             "aux_loss": self.aux_loss.copy(),
         }
         self.view = View(snapshot, dict(self.known), self.experts, courses)
+
+    def _forget_oldest_names(self) -> None:
+        for name in list(self.known)[:-MAX_NAMES]:
+            self.known.pop(name, None)  # the drawing thread may be at it too
 
     def add_alert(self, alert: Alert) -> None:
         self.alerts.append(alert)

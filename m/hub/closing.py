@@ -67,14 +67,17 @@ class Aside:
         """What ``work`` gave when it was done."""
 
     def begin(self) -> None:
-        """Start the thread, unless it runs. Without a thread to be had it is done here, however long it takes."""
+        """Start a thread, unless it is done or being done. Without one to be had it is done here, however long it takes.
+
+        After a Ctrl-C nobody knows whether the thread that was being started runs, so there may be two for one work.
+        """
         if not self._to_do:
             return
         if self._here:
             self._run()
             return
         self._thread = threading.Thread(
-            target=self._context.run, args=(self._run,), name=f"metrics-hub {self._name}", daemon=True
+            target=self._context.copy().run, args=(self._run,), name=f"metrics-hub {self._name}", daemon=True
         )
         try:
             self._thread.start()

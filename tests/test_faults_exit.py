@@ -374,11 +374,18 @@ def test_in_the_background_the_display_is_plain_lines_and_comes_back_in_front() 
         time.sleep(0.2)
         visualizer = RichTrainerVisualizer(VisualizationConfig(refresh_per_second=20, table_update_interval=50))
         visualizer.start(10**6, "run")
-        for step in range(900):
+        changes = []  # when it was put into the background, and back
+        for step in range(10**6):
             visualizer.update(snapshot(step))
             time.sleep(0.002)
-            if step == 450:
+            if (os.tcgetpgrp(0) != os.getpgrp()) == (len(changes) % 2 == 0):
+                changes.append(time.monotonic())
+                printed = False
+            if len(changes) == 1 and not printed and time.monotonic() > changes[0] + 0.6:
+                printed = True
                 print("from the background")
+            if len(changes) == 2 and time.monotonic() > changes[1] + 0.6:
+                break
         visualizer.close()
         os._exit(0)
     faulthandler.cancel_dump_traceback_later()
@@ -388,7 +395,7 @@ def test_in_the_background_the_display_is_plain_lines_and_comes_back_in_front() 
     os.tcsetpgrp(0, os.getpgrp())
     time.sleep(0.2)
     os.write(1, b"\\r\\n$ the shell's\\r\\n")
-    time.sleep(0.8)
+    time.sleep(1.5)
     os.write(1, b"$ fg\\r\\n")
     os.tcsetpgrp(0, job)
     os.waitpid(job, 0)
@@ -406,7 +413,7 @@ def test_in_the_background_the_display_is_plain_lines_and_comes_back_in_front() 
     before = outcome.raw[outcome.raw.index(b"$ the shell's") : outcome.raw.index(b"$ fg")]
     assert b"\x1b[?25l" not in before
     assert b"\x1b[?25l" in after
-    assert any("900" in line for line in text[back:])
+    assert any("/1000000" in line for line in text[back:])
 
 
 # -- the interpreter is ending -----------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from m.journal.records import End, Gap
 from m.metrics.alerts import Alert
 from m.metrics.run import Run, run_begun_by
 from m.metrics.snapshot import TrainingSnapshot
+from m.metrics.text import harmless
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ class JsonlSink:
 
     def __repr__(self) -> str:
         state = "writing" if self._file.writer == os.getpid() else "not writing"
-        return f"<JsonlSink {self._file.path}: {state}{f', {self._lost} records lost' if self._lost else ''}>"
+        return f"<JsonlSink {self._shown()}: {state}{f', {self._lost} records lost' if self._lost else ''}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         settings = (self._file.wanted, self._fsync_every, self._rotate_mb, self._rank)
@@ -212,7 +213,7 @@ class JsonlSink:
             self._fsync()
         self._let_go()
         if self._lost:
-            logger.warning("journal %s lacks %d records that could not be written", self.path, self._lost)
+            logger.warning("journal %s lacks %d records that could not be written", self._shown(), self._lost)
 
     # -- attempts -------------------------------------------------------------------------------------------------
 
@@ -273,7 +274,7 @@ class JsonlSink:
     def _open(self) -> None:
         refusal = self._file.open()
         if refusal is not None:
-            logger.warning("%s %s; this journal goes to %s", self._file.wanted, refusal, self.path)
+            logger.warning("%s %s; this journal goes to %s", harmless(str(self._file.wanted)), refusal, self._shown())
         self._file_header = self._file.last_header
         if self._header is not None:
             self._due.insert(0, self._header)  # the attempt goes on in what may be another file
@@ -305,12 +306,15 @@ class JsonlSink:
         logger.warning(
             "journal %s: %s (%s: %s); training goes on, further losses are only counted, and what can be tried again "
             "is tried every %.0f s",
-            self.path,
+            self._shown(),
             what,
             type(error).__name__,
             error,
             RETRY_EVERY_S,
         )
+
+    def _shown(self) -> str:
+        return harmless(str(self.path))
 
     def _fsync(self) -> None:
         assert self._fsync_every is not None  # or nobody asks for it

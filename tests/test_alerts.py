@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
 
 from m.metrics.alerts import Alert
@@ -33,3 +34,16 @@ def test_a_rule_needs_a_name(rule: Any) -> None:
 def test_a_value_is_a_number() -> None:
     with pytest.raises(TypeError, match=r"Alert\.value must be a number or None"):
         Alert(1, "rule", "text", "high")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("message", [None, 0.5, b"words", object()])
+def test_a_message_is_text(message: Any) -> None:
+    """One that was not ended the display, which draws alerts on a thread of its own."""
+    with pytest.raises(TypeError, match="message"):
+        Alert(3, "loss_spike", message)
+
+
+def test_its_step_is_a_plain_whole_number() -> None:
+    assert type(Alert(np.int64(3), "loss_spike", "words").step) is int  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="step must be a whole number"):
+        Alert("\x1b[2J", "loss_spike", "words")  # type: ignore[arg-type]

@@ -200,8 +200,16 @@ def test_a_line_is_never_longer_than_a_reader_takes(encoder):
     read = back(encoder, snapshot)
     assert read.custom_metrics == {"dump": Unrepresentable("str"), "short": "y", "n": 1.0}
     with pytest.raises(ValueError, match="step 1 has"):
-        encoder.encode(TrainingSnapshot(1, 0.5, custom_metrics={"x" * MAX_LINE: 1.0}), 1, 0.0)
+        encoder.encode(TrainingSnapshot(1, 0.5, custom_metrics={f"{i:01000}": 1.0 for i in range(1000)}), 1, 0.0)
     assert len(decode(encode(Alert(1, "rule", "x" * MAX_LINE))).message) == MAX_TEXT
+
+
+def test_a_name_of_a_megabyte_costs_itself_and_not_the_record(encoder):
+    snapshot = TrainingSnapshot(1, 0.5, custom_metrics={"x" * MAX_LINE: 1.0, "\x1b" * MAX_LINE: "text", "n": 1.0})
+    read = back(encoder, snapshot)
+    assert (read.train_loss, read.custom_metrics) == (0.5, {"n": 1.0})
+    assert encoder.unrepresentable == 2
+    assert sum(map(len, encoder._names)) < MAX_TEXT
 
 
 @pytest.mark.fault("F17")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from typing import Any
 
 import pytest
@@ -12,16 +13,22 @@ from m.metrics.snapshot import PendingSnapshot
 
 
 class OnDevice:
-    """Behaves like a JAX array: a number that is still being computed."""
+    """Behaves like a tensor on a device without events: a number of which nobody knows whether it is there yet."""
 
-    size = 1
     shape = ()
-    device = "cpu:0"
+    device = types.SimpleNamespace(type="mps")
 
     def __init__(self, number: float, ready: bool = True) -> None:
         self.number, self.ready, self.waited = number, ready, False
 
-    def copy_to_host_async(self) -> None: ...
+    def numel(self) -> int:
+        return 1
+
+    def detach(self) -> OnDevice:
+        return self
+
+    def clone(self) -> OnDevice:
+        return self
 
     def is_ready(self) -> bool:
         return self.ready

@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 from rich.cells import cell_len
 
-from sinks.terminal.text import fit, safe, shorten
+from sinks.terminal.text import beginning, fit, safe, shorten
 
 DANGEROUS = [
     "\x1b[2J",
@@ -58,3 +58,11 @@ def test_long_names_are_cut_in_the_middle() -> None:
 @pytest.mark.parametrize("text", ["train_loss", "损失函数的值", "", "x"])
 def test_fitted_text_takes_exactly_its_width(text: str, width: int) -> None:
     assert cell_len(fit(text, width)) == width
+
+
+@pytest.mark.parametrize("width", range(-3, 12))
+@pytest.mark.parametrize("text", ["a loss that rises", "损失函数的值", ""])
+def test_the_beginning_of_a_sentence_keeps_to_its_width(text: str, width: int) -> None:
+    """An alert on a terminal of two columns was cut for ever, on the thread of the display."""
+    assert cell_len(beginning(text, width)) <= max(width, 0)
+    assert beginning("a loss that rises", 7) == "a loss…"

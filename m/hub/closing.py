@@ -67,7 +67,7 @@ class Aside:
         """What ``work`` gave when it was done."""
 
     def begin(self) -> None:
-        """Start a thread, unless it is done or being done. Without one to be had it is done here, however long it takes.
+        """Start a thread, unless it is done or begun. Without one to be had it is done here, however long it takes.
 
         After a Ctrl-C nobody knows whether the thread that was being started runs, so there may be two for one work.
         """

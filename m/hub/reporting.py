@@ -5,13 +5,18 @@ from __future__ import annotations
 import logging
 import traceback
 
+from m.metrics.text import harmless, harmless_lines
+
 logger = logging.getLogger("m.hub")
 
 
 def tell(level: int, message: str, *arguments: object) -> None:
-    """Log it; a logging filter or handler that raises is none of the training loop's business."""
+    """Log it; a logging filter or handler that raises is none of the training loop's business.
+
+    Texts among ``arguments`` may be foreign: in the log, which is often a terminal, they control nothing.
+    """
     try:
-        logger.log(level, message, *arguments)
+        logger.log(level, message, *(harmless_lines(each) if isinstance(each, str) else each for each in arguments))
     except Exception:
         pass
 
@@ -22,7 +27,7 @@ def one_line(error: BaseException) -> str:
         text = str(error)
     except Exception:
         text = "(its text cannot be had)"
-    return f"{type(error).__name__}: {text}"[:300]
+    return harmless(f"{type(error).__name__}: {text}")[:300]
 
 
 def trace_of(error: BaseException) -> str:

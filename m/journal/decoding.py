@@ -145,7 +145,10 @@ def _snapshot(content: dict[str, Any]) -> TrainingSnapshot:
         values["custom_metrics"] = {
             name: value if type(value) is float else _custom_value(value) for name, value in metrics.items()
         }
-    return TrainingSnapshot(_get(content, "step", int), **values)
+    try:
+        return TrainingSnapshot(_get(content, "step", int), **values)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
 
 
 def _custom_value(value: Any) -> Any:

@@ -75,12 +75,12 @@ class SnapshotEncoder:
         self._names = _Names()
         self._quick = self._by_hand if orjson is None else self._by_orjson
         self.unrepresentable = 0
-        """Custom metrics so far that were written as ``{"unrepresentable": ...}``."""
+        """Custom metrics so far that were written as ``{"unrepresentable": ...}``, or left out for their long names."""
 
     def encode(self, snapshot: TrainingSnapshot, seq: int, time: float) -> bytes:
         """The line of ``snapshot``, recorded at ``time`` (seconds since the epoch) as number ``seq`` of its attempt.
 
-        Raises ``ValueError`` when it would be longer than `MAX_LINE` even with its long texts left out, and for a
+        Raises ``ValueError`` when it would be longer than `MAX_LINE` even with long names and texts left out, and for a
         whole number of more than 4,300 digits.
         """
         line = self._quick(snapshot, seq, time)
@@ -176,17 +176,26 @@ class SnapshotEncoder:
         for name, spelled in (("expert_utilization", _spelled), ("custom_metrics", self._custom)):
             if name in content:
                 content[name] = {key: spelled(value) for key, value in content[name].items()}
-        line = _dumps(content) + "\n"
-        if len(line) > MAX_LINE and "custom_metrics" in content:
-            metrics = content["custom_metrics"]
-            for name, value in metrics.items():
-                if isinstance(value, str) and len(value) > MAX_TEXT:
-                    self.unrepresentable += 1
-                    metrics[name] = {"unrepresentable": "str"}
+        metrics = content.get("custom_metrics", {})
+        least = sum(len(name) + (len(value) if isinstance(value, str) else 0) for name, value in metrics.items())
+        line = _dumps(content) + "\n" if least <= MAX_LINE else ""
+        if metrics and not 0 < len(line) <= MAX_LINE:
+            content["custom_metrics"] = self._short(metrics)
             line = _dumps(content) + "\n"
         if len(line) > MAX_LINE:
             raise ValueError(f"a record may have {MAX_LINE} bytes; that of step {snapshot.step} has {len(line)}")
         return line.encode("ascii")
+
+    def _short(self, metrics: dict[str, Any]) -> dict[str, Any]:
+        """``metrics`` without those under very long names, and with a marker in place of very long texts."""
+        short = {}
+        for name, value in metrics.items():
+            is_long = isinstance(value, str) and len(value) > MAX_TEXT
+            if is_long or len(name) > MAX_TEXT:
+                self.unrepresentable += 1
+            if len(name) <= MAX_TEXT:
+                short[name] = {"unrepresentable": "str"} if is_long else value
+        return short
 
     def _custom(self, value: Any) -> Any:
         if isinstance(value, str):
@@ -203,7 +212,7 @@ class _Names(dict[str | int, str]):
 
     def __missing__(self, name: str | int) -> str:
         written = json.dumps(str(name)) + ":"
-        if len(self) < _MAX_CACHED_NAMES:
+        if len(self) < _MAX_CACHED_NAMES and len(written) <= MAX_TEXT:
             self[name] = written
         return written
 

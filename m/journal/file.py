@@ -192,7 +192,8 @@ class JournalFile:
         return None
 
     def _claim_beside(self) -> None:
-        name = f"{self.wanted.stem}-{os.getpid()}-{os.urandom(4).hex()}{self.wanted.suffix}"
+        stem, suffix = self.wanted.stem[:40], self.wanted.suffix[:10]  # a name may have 255 bytes
+        name = f"{stem}-{os.getpid()}-{os.urandom(4).hex()}{suffix}"
         self.path = self.wanted.with_name(name)
         os.close(os.open(self.path, _CREATE_NEW, 0o666))
         self._lock.take(self.path)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from m.metrics.steps import whole_step
+
 
 @dataclass(slots=True, frozen=True)
 class Alert:
@@ -21,6 +23,9 @@ class Alert:
     def __post_init__(self) -> None:
         if not isinstance(self.rule, str) or not self.rule:
             raise TypeError(f"Alert.rule must be a short name, such as 'loss_spike'; got {self.rule!r:.80}")
+        if not isinstance(self.message, str):
+            raise TypeError(f"Alert.message must be one sentence; got {self.message!r:.80}")
+        object.__setattr__(self, "step", whole_step(self.step))
         if self.value is not None and not isinstance(self.value, (int, float)):
             raise TypeError(f"Alert.value must be a number or None; got {self.value!r:.80}")
 

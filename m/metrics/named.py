@@ -24,6 +24,9 @@ SETTING_FIELDS: Final = ("batch_size", "sequence_length")
 MAX_METRICS: Final = 2000
 """Custom metrics, and experts, that are kept; the names of a run that makes up new ones every step are counted."""
 
+LONGEST_NAME: Final = 1000
+"""Characters in the name of a custom metric that is kept: names are copied to other processes and into files."""
+
 _EXPERT = re.compile(r"expert_(0|[1-9][0-9]*)")
 _FOLD_EVERY: Final = 2048
 """Within so many snapshots every history has its turn to fold: its raw points stay under twice `RAW_POINTS`."""
@@ -76,15 +79,12 @@ class NamedHistories:
         self._derive_balance = True
         self._nowhere: Appenders = (self._leave_out, lambda step: None)
         self.left_out = 0
-        """Numbers that were not kept: past `MAX_METRICS` names, or too large for a float."""
+        """Numbers that were not kept: past `MAX_METRICS` names, or under one longer than `LONGEST_NAME`."""
 
     def record(self, snapshot: TrainingSnapshot) -> None:
         """Add the snapshot's numbers. Never raises for what a `TrainingSnapshot` can hold."""
         # Written out field by field, without History.append: this runs at every training step (benchmarks/emit.py).
         step = snapshot.step
-        if not _LOW < step < _HIGH:
-            self.left_out += 1  # no place on any axis
-            return
         self._until_fold -= 1
         if not self._until_fold:
             self._fold()
@@ -190,7 +190,7 @@ class NamedHistories:
 
     def _begin(self, name: str) -> Appenders:
         """Start the history of a custom metric that is seen for the first time."""
-        if len(self._customs) >= MAX_METRICS:
+        if len(self._customs) >= MAX_METRICS or len(name) > LONGEST_NAME:
             return self._nowhere
         history = self._customs[name] = History()
         self._all.append(history)

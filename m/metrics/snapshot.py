@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from m.metrics.steps import FARTHEST, whole_step
 from m.metrics.values import DeferredNumber, leave_out, to_metric, to_number
 
 
@@ -66,7 +66,7 @@ class TrainingSnapshot:
         gradient_norm: float | None = None,
         custom_metrics: Mapping[str, Any] | None = None,
     ) -> None:
-        _set_step(self, step if type(step) is int else _whole(step))
+        _set_step(self, step if type(step) is int and -FARTHEST < step < FARTHEST else whole_step(step))
         _set_train_loss(self, train_loss if type(train_loss) is float else _number(self, "train_loss", train_loss))
         _set_val_loss(
             self,
@@ -85,12 +85,14 @@ class TrainingSnapshot:
         _set_expert_utilization(self, {} if expert_utilization is None else _experts(self, expert_utilization))
         _set_batch_size(
             self,
-            batch_size if batch_size is None or type(batch_size) is int else _number(self, "batch_size", batch_size),
+            batch_size
+            if batch_size is None or (type(batch_size) is int and 0 <= batch_size < FARTHEST)
+            else _number(self, "batch_size", batch_size),
         )
         _set_sequence_length(
             self,
             sequence_length
-            if sequence_length is None or type(sequence_length) is int
+            if sequence_length is None or (type(sequence_length) is int and 0 <= sequence_length < FARTHEST)
             else _number(self, "sequence_length", sequence_length),
         )
         _set_gpu_memory_mb(
@@ -185,20 +187,6 @@ def snapshot_of(metrics: Mapping[str, Any], step: int) -> TrainingSnapshot:
     return TrainingSnapshot(step, custom_metrics=custom, **known)
 
 
-def _whole(step: Any) -> int:
-    try:
-        return operator.index(step)  # ints, bools, NumPy and PyTorch integers
-    except Exception:
-        pass
-    try:
-        number = step.item() if hasattr(step, "item") else step
-        if isinstance(number, (int, float)) and number == int(number):
-            return int(number)
-    except Exception:
-        pass
-    raise TypeError(f"step must be a whole number, such as 120; got {_shown(step)} ({type(step).__name__})")
-
-
 def _shown(value: Any) -> str:
     try:
         return f"{value!r:.80}"
@@ -235,16 +223,17 @@ def _customs(snapshot: TrainingSnapshot, metrics: Mapping[str, Any]) -> dict[str
     else:
         return owned  # the common case: names and floats
     plain: dict[str, Any] = {}
+    suffixes: dict[str, int] = {}
     for name, value in owned.items():
         if type(name) is not str:
             try:
-                name = str(name)
+                name = str.__str__(str(name))  # the inner one may give a subclass
             except Exception:
                 leave_out(name, f"custom_metrics[a {type(name).__name__}]", "a name")
                 continue
         metric = to_metric(value, name)
         if metric is not None:
-            plain[_free_name(name, plain)] = _noted(snapshot, metric)
+            plain[_free_name(name, plain, suffixes)] = _noted(snapshot, metric)
     return plain
 
 
@@ -263,7 +252,7 @@ def _experts(snapshot: TrainingSnapshot, utilization: Mapping[int, float]) -> di
     for expert, share in owned.items():
         key: Any = expert
         try:
-            number = int(key) if isinstance(key, str) else _whole(key)
+            number = whole_step(int(key) if isinstance(key, str) else key)
         except Exception:
             leave_out(key, f"expert_utilization[{_shown(key)}]", "the number of an expert")
             continue
@@ -276,11 +265,12 @@ def _experts(snapshot: TrainingSnapshot, utilization: Mapping[int, float]) -> di
     return plain
 
 
-def _free_name(name: str, taken: Mapping[str, Any]) -> str:
-    """The keys 0 and "0" must not become one metric."""
+def _free_name(name: str, taken: Mapping[str, Any], suffixes: dict[str, int]) -> str:
+    """The keys 0 and "0" must not become one metric. ``suffixes`` remembers what was tried before."""
     if name not in taken:
         return name
-    suffix = 2
+    suffix = suffixes.get(name, 2)
     while f"{name}_{suffix}" in taken:
         suffix += 1
+    suffixes[name] = suffix + 1
     return f"{name}_{suffix}"

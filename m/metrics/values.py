@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any, Final, TypeAlias
+
+from m.metrics.text import harmless
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +23,7 @@ _MAX_NAMED: Final = 200  # names that are each warned about once
 
 _unconvertible = 0
 _warned: set[str] = set()
+_copy_of_jax: Callable[[Any], Any] | None = None
 
 
 class DeferredNumber:
@@ -117,13 +121,16 @@ def _from_array(value: Any, name: str) -> Number | DeferredNumber | None:
     if size != 1:
         _give_up(value, name, None)
         return None
+    if hasattr(value, "mask") and bool(value.mask):  # NumPy's masked arrays, whose item() is what lies below the mask
+        leave_out(value, name, "a number that counts")
+        return None
     device = getattr(value, "device", None)
     kind = getattr(device, "type", None)  # only PyTorch names its device types
     if kind is not None and kind not in ("cpu", "meta"):
         return _start_torch_copy(value.detach(), kind, name)
     if hasattr(value, "copy_to_host_async"):  # JAX, whose arrays are futures even on the CPU
-        value.copy_to_host_async()
-        return DeferredNumber(value, name)
+        asks = getattr(value, "is_ready", None)
+        return _plain(value.item(), name) if asks is not None and asks() else _start_jax_copy(value, name)
     return _plain(value.item(), name)
 
 
@@ -136,6 +143,20 @@ def _start_torch_copy(value: Any, kind: str, name: str) -> DeferredNumber:
         event.record(torch.cuda.current_stream(value.device))
         return DeferredNumber(host, name, event)
     return DeferredNumber(value.clone(), name)
+
+
+def _start_jax_copy(value: Any, name: str) -> DeferredNumber:
+    """The same for JAX, whose next step may be given the array's memory as its own (donation), as it often is with the
+    learning rate in an optimizer's state. An array on several hosts is taken as it is: no computation starts on those.
+    """
+    global _copy_of_jax
+    if getattr(value, "is_fully_addressable", False):
+        if _copy_of_jax is None:
+            jax = sys.modules["jax"]
+            _copy_of_jax = jax.jit(jax.numpy.copy)
+        value = _copy_of_jax(value)
+    value.copy_to_host_async()
+    return DeferredNumber(value, name)
 
 
 def _plain(value: Any, name: str) -> Number | None:
@@ -157,9 +178,23 @@ def _give_up(value: Any, name: str, error: Exception | None, wanted: str = "one 
         if name in _warned or len(_warned) >= _MAX_NAMED:
             return
         _warned.add(name)
-        shape = getattr(value, "shape", None)
-        what = type(value).__name__ + (f" of shape {tuple(shape)}" if shape is not None else "")
-        why = f" ({type(error).__name__}: {str(error)[:200]})" if error is not None else ""
+        what = harmless(f"{type(value).__name__}{_shape_of(value)}")
+        why = "" if error is None else harmless(f" ({_reason(value, error)})")
         logger.warning("metric %r is a %s, not %s, and is left out%s", name, what, wanted, why)
-    except Exception:  # foreign code: a shape, a text, a logging handler; the count must do
+    except Exception:  # foreign code: a text, a logging handler; the count must do
         pass
+
+
+def _reason(value: Any, error: Exception) -> str:
+    jax: Any = sys.modules.get("jax")
+    if jax is not None and isinstance(value, jax.core.Tracer):
+        return "emit was called inside a function while JAX traced it, when there are no numbers yet; call it outside"
+    return f"{type(error).__name__}: {str(error)[:200]}"
+
+
+def _shape_of(value: Any) -> str:
+    try:
+        shape = getattr(value, "shape", None)
+        return "" if shape is None else f" of shape {tuple(shape)}"[:100]
+    except Exception:  # a class, or a nested tensor, which has none
+        return ""

@@ -18,6 +18,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Final
 
+from m.metrics.text import harmless
 from sinks.plotting.drawing_process import DrawingProcess
 from sinks.plotting.news import News
 from sinks.plotting.protocol import END, HELLO, words
@@ -75,7 +76,8 @@ class Feed:
         except RuntimeError as error:
             self._thread = None
             self._closing = True
-            logger.warning("the plot %s cannot be shown: %s; training goes on without it", self._shows, error)
+            reason = harmless(str(error))
+            logger.warning("the plot %s cannot be shown: %s; training goes on without it", self._shows, reason)
 
     def redraw_due(self, step: int) -> None:
         """What has come up to now should be shown at the next look."""
@@ -200,10 +202,10 @@ class Feed:
         """Once, that drawing goes wrong in a process that goes on."""
         if not self._warned and process.complains():
             self._warned = True
-            logger.warning("the plot %s is not up to date: %s", self._shows, process.last_words())
+            logger.warning("the plot %s is not up to date: %s", self._shows, harmless(process.last_words()))
 
     def _gone(self, what: str) -> None:
-        logger.warning("the process of the plot %s %s; training goes on without it", self._shows, what)
+        logger.warning("the process of the plot %s %s; training goes on without it", self._shows, harmless(what))
 
     def _forget(self) -> None:
         """In a fork: the process and the pipes are the parent's."""

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from m.metrics.text import harmless
 from sinks.plotting.budget import DrawBudget
 from sinks.plotting.shown import Shown
 
@@ -88,7 +89,7 @@ class Inline:
                 self._output.draw(shown, last=last)
             done = True
         except Exception as error:
-            logger.warning("the plot could not be shown: %s", error, exc_info=not self._failed_before)
+            logger.warning("the plot could not be shown: %s", harmless(str(error)), exc_info=not self._failed_before)
             self._failed_before = True
         finally:
             if not done:

@@ -45,7 +45,7 @@ def write_whole(image: bytes, path: Path) -> None:
     """Put the file at ``path``, as `save` does."""
     target = Path(os.path.realpath(path))  # a link goes on pointing to the file
     target.parent.mkdir(parents=True, exist_ok=True)
-    neighbour = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
+    neighbour = target.with_name(f".plot-{secrets.token_hex(8)}.tmp")
     file = os.open(neighbour, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         with os.fdopen(file, "wb") as stream:

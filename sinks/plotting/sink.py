@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from m.metrics.alerts import Alert
 from m.metrics.history import load_numpy
-from m.metrics.named import SETTING_FIELDS, NamedHistories
+from m.metrics.named import LONGEST_NAME, SETTING_FIELDS, NamedHistories
 from m.metrics.rank import rank
 from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
+from m.metrics.text import harmless
 from sinks.plotting.appearance import Appearance, DisplayOptions, Off, Place, appearance_for
 from sinks.plotting.automatic import AutomaticLayout
 from sinks.plotting.budget import DrawBudget
@@ -199,7 +200,7 @@ class PlotSink:
     def alert(self, alert: Alert) -> None:
         """Mark the alert's step in the panels."""
         if not self._closed:
-            self._alerts.append((alert.step, alert.rule))
+            self._alerts.append((alert.step, alert.rule[:LONGEST_NAME]))
 
     def close(self) -> None:
         """Print the summary and let go of the figure. Again: nothing. Whoever asks for the figure still gets it."""
@@ -235,7 +236,7 @@ class PlotSink:
             with self._drawing, self._budget.measured():
                 self._up_to_date().draw()
         except Exception as error:
-            logger.error("the figure could not be drawn: %s", error, exc_info=not self._failed_before)
+            logger.error("the figure could not be drawn: %s", harmless(str(error)), exc_info=not self._failed_before)
             self._failed_before = True
 
     def save_plot(self, path: str | os.PathLike[str]) -> None:
@@ -297,7 +298,7 @@ class PlotSink:
     def _title(self) -> str:
         described = self._run is not None and self._run.description not in ("", _NO_DESCRIPTION)
         if self._run is not None and described and self._config.title == DEFAULT_TITLE:
-            return self._run.description
+            return self._run.description[:LONGEST_NAME]
         return self._config.title
 
     def _sum_up(self) -> None:

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from m.metrics.history import History
 from m.metrics.named import expert_of
-from sinks.plotting.text import short, visible
+from m.metrics.text import harmless
+from sinks.plotting.text import LONGEST, short, shortened
 
 MOST_ROWS: Final = 40
 MOST_EXPERT_ROWS: Final = 16
@@ -50,21 +51,21 @@ def summary_table(histories: Mapping[str, History], of: str = "", not_kept: int 
         whole = histories[name].summary()
         figures = [short(number) for number in (whole.current, whole.min, whole.max, whole.mean)]
         rest = f"{whole.nonfinite} NaN or inf" if whole.nonfinite else ""
-        rows.append((visible(name, _LONGEST_NAME), *figures, str(whole.count), rest))
+        rows.append((_short_name(name), *figures, str(whole.count), rest))
     if not histories:
         return ""
     widths = [max(_cells(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    lines = [f"Training summary: {visible(of)}" if of else "Training summary"]
+    lines = [f"Training summary: {shortened(harmless(of), LONGEST)}" if of else "Training summary"]
     for name, *numbers, rest in rows:
         cells = [name + " " * (widths[0] - _cells(name))]
         cells += [number.rjust(width) for number, width in zip(numbers, widths[1:], strict=True)]
         lines.append(f"  {'  '.join(cells)}  {rest}".rstrip())
     if left_out:
-        some = ", ".join(visible(name, _LONGEST_NAME) for name in left_out[:3])
+        some = ", ".join(_short_name(name) for name in left_out[:3])
         more = ", ..." if len(left_out) > 3 else ""
         lines.append(f"  and {len(left_out)} more: {some}{more}")
     if not_kept:
-        lines.append(f"  not kept: {not_kept} numbers, of too many different names or at steps too large for a float")
+        lines.append(f"  not kept: {not_kept} numbers, of too many different names or under names too long")
     if drawing:
         lines.append(f"  {drawing}")
     return "\n".join(lines)
@@ -85,6 +86,10 @@ def print_safely(text: str) -> None:
             print(line.decode(encoding), end="", flush=True)
     except (OSError, ValueError):
         pass
+
+
+def _short_name(name: str) -> str:
+    return shortened(harmless(name), _LONGEST_NAME)
 
 
 def _cells(text: str) -> int:

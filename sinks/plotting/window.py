@@ -22,6 +22,7 @@ from sinks.plotting.figure import DPI, TrainingFigure
 from sinks.plotting.mirror import Mirror
 from sinks.plotting.plan import Plan
 from sinks.plotting.protocol import complaint
+from sinks.plotting.text import visible
 
 LARGEST: Final = (13.0, 8.0)
 """A window is made no larger, in inches; the user may."""
@@ -203,7 +204,7 @@ class _Window:
             for image in axes.images:
                 if image.colorbar is not None:
                     image.colorbar.ax.set_navigate(False)
-        self._name(told.title, bool(chosen))
+        self._name(visible(told.title), bool(chosen))
         self._view.draw()
 
     def _chosen(self) -> set[Axes]:

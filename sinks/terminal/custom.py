@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions
 from rich.segment import Segment
 
 from m.metrics.snapshot import TrainingSnapshot
-from sinks.terminal.look import LOOK, PLAIN, Row
+from sinks.terminal.look import LOOK, PLAIN, Row, Span
 from sinks.terminal.text import safe, shorten
 
 
@@ -46,5 +46,8 @@ def render(renderable: Any, width: int, console: Console) -> list[Row]:
     return rows
 
 
-def _span(segment: Segment) -> tuple[str, Any]:
-    return (safe(segment.text), segment.style or PLAIN)
+def _span(segment: Segment) -> Span:
+    style = segment.style or PLAIN
+    if style.link and not (style.link.isascii() and style.link.isprintable()):
+        style = style.update_link(None)  # an address goes to the terminal as it is
+    return (safe(segment.text), style)

@@ -161,6 +161,7 @@ class Dashboard:
         self._trends.see("learning_rate", self.state.learning_rate)
         for name, value in view.known.items():
             self._trends.see(name, value)
+        self._trends.forget_others({*view.courses, "learning_rate", *view.known})
 
     def _lay_out(self, view: View | None, width: int, height: int, console: Console) -> list[Row]:
         if view is None or height < 1:

@@ -20,7 +20,7 @@ from sinks.terminal.course import Course
 from sinks.terminal.look import DIM, LOOK, NAME, PLAIN, VALUE, WORSE, Glyphs, Row, Span
 from sinks.terminal.rows import Levels, arrow, clip, pad, row_width, rule, value_style
 from sinks.terminal.state import State
-from sinks.terminal.text import fit, safe, shorten
+from sinks.terminal.text import beginning, fit, safe, shorten
 from sinks.terminal.trends import Direction, Trends
 
 # -- training status ----------------------------------------------------------------------------------------------
@@ -249,11 +249,5 @@ def alerts(raised: Sequence[Alert], width: int, glyphs: Glyphs) -> Levels:
     rows: list[Row] = []
     for alert in raised[-3:]:
         text = f"step {alert.step}  {safe(alert.rule).replace('_', ' ')}: {safe(alert.message)}"
-        room = width - 3
-        if cell_len(text) > room:
-            text = text[:room]
-            while cell_len(text) > room - 1:
-                text = text[:-1]
-            text += glyphs.ellipsis
-        rows.append(clip(((" ! ", LOOK), (text, LOOK)), width))
+        rows.append(clip(((" ! ", LOOK), (beginning(text, width - 3, glyphs.ellipsis), LOOK)), width))
     return [rows, rows[-1:]]

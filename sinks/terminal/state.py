@@ -81,7 +81,7 @@ class State:
             self.gradient_norm = value
         if snapshot.custom_metrics:
             self.known.update(snapshot.custom_metrics)
-            if len(self.known) > 2 * MAX_NAMES:
+            if len(self.known) > 2 * MAX_NAMES:  # long before the next table
                 self._forget_oldest_names()
         if snapshot.expert_utilization:
             self.experts = snapshot.expert_utilization

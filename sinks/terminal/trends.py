@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from enum import Enum
 from typing import Final
 
@@ -62,6 +63,11 @@ class Trends:
             return
         self._ways[name] = direction(self._values.get(name), value)
         self._values[name] = value
+
+    def forget_others(self, names: Container[str]) -> None:
+        """Only ``names`` are still shown."""
+        for name in [name for name in self._values if name not in names]:
+            del self._values[name], self._ways[name]
 
     def see_course(self, name: str, course: Course) -> None:
         """The new table shows ``course``: compared are the means over the steps between tables, not two noisy steps."""

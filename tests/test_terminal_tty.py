@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from on_terminal import run_on_terminal
 
 from sinks.terminal.tty import Terminal
 
@@ -79,25 +78,3 @@ def test_a_terminal_that_hung_up_is_gone_and_stays_quiet(ends: tuple[int, int]) 
     terminal.write(b"still?")
     assert terminal.drain(0.1)
     terminal.close()
-
-
-def test_the_cursor_is_shown_once_more_at_exit() -> None:
-    """A Ctrl-C makes the system drop what was not shown yet: without this, of 60 times two or three Ctrl-C 6 left the
-    cursor hidden on a busy machine."""
-    code = """
-        visualizer = RichTrainerVisualizer(VisualizationConfig())
-        visualizer.start(10, "run")
-        visualizer.update(snapshot(1))
-        visualizer.close()
-        print("the end")
-        faulthandler.cancel_dump_traceback_later()  # a child that ends with it would wait for its thread
-        child = os.fork()
-        if not child:
-            sys.exit(0)  # runs what is to be done at exit, in vain
-        os.waitpid(child, 0)
-    """
-    outcome = run_on_terminal(code)
-    assert outcome.status == 0
-    after = outcome.raw[outcome.raw.index(b"the end") :]
-    assert after.count(b"\x1b[?25h") == 1
-    assert after.endswith(b"\x1b[?25h")

@@ -18,11 +18,10 @@ from rich.console import Console
 from rich.file_proxy import FileProxy
 
 from sinks.terminal.look import PLAIN, Row
-from sinks.terminal.painter import SHOW_CURSOR, Painter
+from sinks.terminal.painter import Painter
 from sinks.terminal.streams import PrintQueue, Redirection
 from sinks.terminal.text import safe
 from sinks.terminal.ticker import Ticker
-from sinks.terminal.tty import say_again_at_exit
 
 STOP_WITHIN_S: Final = 1.0
 """How long the end waits for a frame that is being drawn."""
@@ -57,8 +56,6 @@ class Device(Protocol):
 
     gone: bool
     device: int
-    name: str
-    """By which it can be opened; empty when it cannot."""
 
     @property
     def busy(self) -> bool: ...
@@ -78,7 +75,6 @@ class FileDevice:
         self._console = console
         self._file = console.file  # taken now: later the console finds our stand-in for sys.stdout
         self.device = device
-        self.name = ""
         self.gone = False
         self.busy = False
         self.in_front = True
@@ -162,8 +158,6 @@ class Screen:
                 if not self._device.busy:  # a terminal that is stopped would not take it either
                     self._say_unseen_prints()
                 self._device.close()
-                if self._device.name:
-                    say_again_at_exit(self._device.name, SHOW_CURSOR.encode("ascii"))
             if locked:
                 self._painting.release()
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
 import errno
 import os
 import select
 import time
-from typing import Final
-
-_FLAGS: Final = os.O_WRONLY | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 class Terminal:
@@ -22,8 +18,9 @@ class Terminal:
 
     def __init__(self, descriptor: int) -> None:
         """Raises ``OSError`` when ``descriptor`` is no terminal or cannot be opened anew."""
-        self.name = os.ttyname(descriptor)
-        self._descriptor: int | None = os.open(self.name, _FLAGS)
+        name = os.ttyname(descriptor)
+        flags = os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0)
+        self._descriptor: int | None = os.open(name, flags)
         self.device = os.fstat(self._descriptor).st_rdev
         """Tells terminals apart."""
         self._unsent = b""
@@ -97,31 +94,5 @@ class Terminal:
         if descriptor is not None:
             try:
                 os.close(descriptor)
-            except OSError:
-                pass
-
-
-_last_words: dict[str, tuple[int, bytes]] = {}
-
-
-def say_again_at_exit(name: str, words: bytes) -> None:
-    """Write ``words`` to the terminal ``name`` once more when the process ends, if it takes them.
-
-    A Ctrl-C makes the system throw away what a terminal has not shown yet, be it the end of the last frame.
-    """
-    if not _last_words:
-        atexit.register(_say_last_words)
-    _last_words[name] = os.getpid(), words
-
-
-def _say_last_words() -> None:
-    for name, (pid, words) in _last_words.items():
-        if pid == os.getpid():
-            try:
-                descriptor = os.open(name, _FLAGS)
-                try:
-                    os.write(descriptor, words)
-                finally:
-                    os.close(descriptor)
             except OSError:
                 pass

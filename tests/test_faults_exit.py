@@ -310,6 +310,7 @@ def test_ctrl_c_gives_the_terminal_and_the_streams_back(times: int, tmp_path: Pa
     assert outcome.status is not None
     assert (tmp_path / "result").read_text() == "TextIOWrapper"
     assert not outcome.screen.cursor.hidden
+    assert b"\x1b[?25l" not in outcome.raw  # Ctrl-C makes the terminal forget what would have shown it again
     assert sum("── summary" in line for line in outcome.everything) <= 1
 
 
@@ -411,8 +412,8 @@ def test_in_the_background_the_display_is_plain_lines_and_comes_back_in_front() 
     assert not any("━" in line or "█" in line for line in meanwhile if line.startswith("step "))
     after = outcome.raw[outcome.raw.index(b"$ fg") :]
     before = outcome.raw[outcome.raw.index(b"$ the shell's") : outcome.raw.index(b"$ fg")]
-    assert b"\x1b[?25l" not in before
-    assert b"\x1b[?25l" in after
+    assert b"\x1b[?2026h" not in before
+    assert b"\x1b[?2026h" in after
     assert any("/1000000" in line for line in text[back:])
 
 

@@ -289,7 +289,7 @@ def test_a_frame_at_the_top_of_the_screen_is_not_copied_into_the_past(tmux: Tmux
 
 # -- D12 to D15: hostile and enormous contents -------------------------------------------------------------------------
 
-OURS_ONLY = re.compile(rb"\x1b\[(?:\?25[lh]|2K|J|\d+[AB]|[0-9;]*m)")
+OURS_ONLY = re.compile(rb"\x1b\[(?:\?2026[lh]|2K|J|\d+[AB]|[0-9;]*m)")
 HOSTILE = [
     "\x1b[2J\x1b]0;title\x07\x1b]52;c;ZWNobw==\x07", "\x9b2J", "\x1b]8;;http://x\x1b\\link", "a\nb\rc\td\x00e\x7f",
     "\u202eevil\u2066", "acc[/]", "loss[red]x[/red]", "loss:fire:x", "line\u2028sep", "\ud800lone",

@@ -92,11 +92,12 @@ def test_a_narrower_terminal_counts_the_lines_into_which_it_folded_the_old_frame
     assert sent.count("\x1b[1A") == 3
 
 
-def test_the_cursor_is_shown_again_by_the_bytes_that_hid_it() -> None:
+def test_a_frame_is_one_update_and_never_hides_the_cursor() -> None:
     terminal = Emulated()
     for sent in (terminal.paint(["a", "b"]), terminal.paint(["a", "c"]), terminal.paint(["a"], above="x\n")):
-        assert sent.count("\x1b[?25l") == sent.count("\x1b[?25h") == 1
-        assert sent.endswith("\x1b[?25h")
+        assert "\x1b[?25" not in sent
+        assert sent.count("\x1b[?2026h") == sent.count("\x1b[?2026l") == 1
+        assert sent.endswith("\x1b[?2026l")
 
 
 def test_styles_follow_the_colours_of_the_console() -> None:

@@ -244,7 +244,7 @@ def test_a_narrower_terminal_gets_a_new_frame_that_fits() -> None:
 
     assert resized
     after = outcome.raw[outcome.raw.rindex(b"\x1b[1A\x1b[2K") :].decode()
-    frame = after[: after.index("\x1b[?25h")]
+    frame = after[: after.index("\x1b[?2026l")]
     rows = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", frame).replace("\r", "").split("\n")
     assert len(rows) > 5
     assert all(len(row) < 50 for row in rows)

@@ -57,19 +57,42 @@ class JsonlSink:
 
     ``fsync_every`` forces the file to the disk at most every so many seconds, from ``record``, and at ``flush`` and
     ``close``; one such call takes milliseconds on the training thread. None, the default, never does: see the top of
-    this module for what that means. One thread at a time may call the sink, which the hub sees to.
+    this module for what that means.
+
+    ``rotate_mb`` begins another segment of the journal, ``run.jsonl.002``, then ``.003``, with a record that would
+    make the file larger than so many MB (10^6 bytes). Nothing is renamed or deleted, each segment begins with a header
+    of its own, and `m.journal` reads them as one. Where no further segment can be begun, the journal goes on in the
+    same file. None, the default, keeps everything in one.
+
+    ``rank`` is the number of this process among those that train together, and stands in the header. None, the default,
+    leaves it to the run, which has it from the launcher (`m.metrics.rank`). Each rank needs a path of its own. One
+    thread at a time may call the sink, which the hub sees to.
 
     Raises at once, for what cannot ever work: ``TypeError`` when ``path`` is no path, ``ValueError`` for a bad
-    ``fsync_every``, ``IsADirectoryError``, ``NotADirectoryError``, ``PermissionError`` or ``FileNotFoundError`` for a
-    path at which no file can be written.
+    ``fsync_every``, ``rotate_mb`` or ``rank``, ``IsADirectoryError``, ``NotADirectoryError``, ``PermissionError`` or
+    ``FileNotFoundError`` for a path at which no file can be written.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, fsync_every: float | None = None) -> None:
-        self._set_up(checked_path(path), _checked_seconds(fsync_every))
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        fsync_every: float | None = None,
+        rotate_mb: float | None = None,
+        rank: int | None = None,
+    ) -> None:
+        if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 0):
+            raise ValueError(f"rank must be a whole number of 0 or more, or None for the run's; got {rank!r:.80}")
+        seconds = _checked_amount(fsync_every, "fsync_every", "seconds, or None for never")
+        megabytes = _checked_amount(rotate_mb, "rotate_mb", "MB, or None for one file")
+        self._set_up(checked_path(path), seconds, megabytes, rank)
 
-    def _set_up(self, path: Path, fsync_every: float | None) -> None:
-        self._file = JournalFile(path)
+    def _set_up(self, path: Path, fsync_every: float | None, rotate_mb: float | None, rank: int | None) -> None:
+        segment_bytes = None if rotate_mb is None else max(int(rotate_mb * 1_000_000), 1)
+        self._file = JournalFile(path, segment_bytes=segment_bytes, durable=fsync_every is not None)
         self._fsync_every = fsync_every
+        self._rotate_mb = rotate_mb
+        self._rank = rank
         self._encoder = SnapshotEncoder()
         self._is_new = True  # neither started nor closed: the first record starts a run
         self._header: Run | None = None  # of the attempt that is going on, once it is written
@@ -81,7 +104,7 @@ class JsonlSink:
         self._in_trouble = False  # something must be done before the next record can be written
         self._retry_at = -math.inf
         self._fsync_at = -math.inf
-        self._reported = False
+        self._reported: set[str] = set()  # what was said in the log, each once
         self._lost = 0
         self._lost_before = 0  # this attempt
 
@@ -89,7 +112,7 @@ class JsonlSink:
 
     @property
     def path(self) -> Path:
-        """The file that is written to, absolute. Known for certain once a run has started."""
+        """The journal that is written, absolute, by its first file. Known for certain once a run has started."""
         return self._file.path
 
     @property
@@ -107,7 +130,8 @@ class JsonlSink:
         return f"<JsonlSink {self._shown()}: {state}{f', {self._lost} records lost' if self._lost else ''}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_sink_of, (self._file.wanted, self._fsync_every))  # two owners of one descriptor would close it twice
+        settings = (self._file.wanted, self._fsync_every, self._rotate_mb, self._rank)
+        return (_sink_of, settings)  # two owners of one descriptor would close it twice
 
     # -- what the hub calls ---------------------------------------------------------------------------------------
 
@@ -209,8 +233,12 @@ class JsonlSink:
 
     def _numbered(self, run: Run) -> Run:
         """``run`` as it goes into the file: under the id of the run that it resumes, with the attempt that it is."""
+        if run is self._header:
+            return run  # once more, in another file
+        if self._rank is not None:
+            run = replace(run, rank=self._rank)
         last = self._file_header
-        if last is None or run is self._header:
+        if last is None:
             return run
         resumes = run.run_id == last.run_id or (run.attempt == 1 and not self._has_written)
         return replace(run, run_id=last.run_id, attempt=max(run.attempt, last.attempt + 1)) if resumes else run
@@ -228,10 +256,11 @@ class JsonlSink:
                 record = self._due[0]
                 if isinstance(record, Run):
                     record = self._numbered(record)
-                self._file.append(encode(record))
-                if isinstance(record, Run):
+                    self._file.begin(encode(record))
                     self._header = self._file_header = record
                     self._has_written = True
+                else:
+                    self._file.append(encode(record))
                 del self._due[0]
             if self._gap.lost:
                 self._file.append(encode(self._gap))
@@ -270,14 +299,15 @@ class JsonlSink:
         self._retry_at = _monotonic() + RETRY_EVERY_S
         self._report(error)
 
-    def _report(self, error: Exception) -> None:
-        if self._reported:
+    def _report(self, error: Exception, what: str = "a record cannot be written") -> None:
+        if what in self._reported:
             return
-        self._reported = True
+        self._reported.add(what)
         logger.warning(
-            "journal %s: a record cannot be written (%s: %s); training goes on, further losses are only counted, "
-            "and what can be tried again is tried every %.0f s",
+            "journal %s: %s (%s: %s); training goes on, further losses are only counted, and what can be tried again "
+            "is tried every %.0f s",
             self._shown(),
+            what,
             type(error).__name__,
             error,
             RETRY_EVERY_S,
@@ -292,20 +322,18 @@ class JsonlSink:
         try:
             self._file.sync()
         except OSError as error:
-            self._report(error)
+            self._report(error, "what was written cannot be forced to the disk")
 
 
-def _sink_of(path: Path, fsync_every: float | None) -> JsonlSink:
+def _sink_of(path: Path, fsync_every: float | None, rotate_mb: float | None, rank: int | None) -> JsonlSink:
     sink = JsonlSink.__new__(JsonlSink)
-    sink._set_up(path, fsync_every)  # unchecked: an unpickling must not fail for a folder that is not here
+    sink._set_up(path, fsync_every, rotate_mb, rank)  # unchecked: unpickling must not fail for a folder not here
     return sink
 
 
-def _checked_seconds(fsync_every: object) -> float | None:
-    if fsync_every is None:
+def _checked_amount(value: object, name: str, unit: str) -> float | None:
+    if value is None:
         return None
-    if isinstance(fsync_every, bool) or not isinstance(fsync_every, (int, float)) or not 0 < fsync_every < math.inf:
-        raise ValueError(
-            f"fsync_every must be a positive number of seconds, or None for never; got {fsync_every!r:.80}"
-        )
-    return float(fsync_every)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise ValueError(f"{name} must be a positive number of {unit}; got {value!r:.80}")
+    return float(value)

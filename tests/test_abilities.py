@@ -65,6 +65,7 @@ class AsyncCallable:
     async def __call__(self, snapshot: TrainingSnapshot) -> None: ...
 
 
+@pytest.mark.fault("A16", "A22")
 @pytest.mark.parametrize(
     ("sink", "message"),
     [

@@ -78,6 +78,7 @@ def test_everything_happens_on_one_thread_of_its_own_in_order() -> None:
     assert threads == {"metrics-hub slow"}
 
 
+@pytest.mark.fault("C6")
 def test_no_thread_starts_before_there_is_something_to_do(hubs: Make) -> None:
     """From Python 3.12 on a fork warns when there is any other thread."""
     before = threading.active_count()
@@ -89,6 +90,7 @@ def test_no_thread_starts_before_there_is_something_to_do(hubs: Make) -> None:
     assert threading.active_count() == before + 1
 
 
+@pytest.mark.fault("A4")
 def test_the_training_loop_does_not_wait_for_a_slow_sink(hubs: Make) -> None:
     sink = Holding()
     hub = hubs(close_timeout=PATIENCE_S)
@@ -114,6 +116,7 @@ def held(hub: MetricsHub, policy: Background | str) -> Holding:
     return sink
 
 
+@pytest.mark.fault("A6")
 def test_drop_oldest_keeps_the_newest(hubs: Make) -> None:
     hub = hubs(close_timeout=PATIENCE_S)
     sink = held(hub, Background("drop_oldest", capacity=3))
@@ -126,6 +129,7 @@ def test_drop_oldest_keeps_the_newest(hubs: Make) -> None:
     assert sink.seen == [0, 98, 99, 100]
 
 
+@pytest.mark.fault("A4")
 def test_latest_keeps_only_the_newest(hubs: Make, caplog: pytest.LogCaptureFixture) -> None:
     hub = hubs(close_timeout=PATIENCE_S)
     sink = held(hub, Background("latest", capacity=50))
@@ -139,6 +143,7 @@ def test_latest_keeps_only_the_newest(hubs: Make, caplog: pytest.LogCaptureFixtu
     assert caplog.records == [], "it got what it asked for"
 
 
+@pytest.mark.fault("A6")
 def test_block_loses_nothing(hubs: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background, "BLOCK_LIMIT_S", PATIENCE_S)
     hub = hubs(close_timeout=PATIENCE_S)
@@ -158,6 +163,7 @@ def test_block_loses_nothing(hubs: Make, monkeypatch: pytest.MonkeyPatch) -> Non
     assert sink.seen == list(range(101))
 
 
+@pytest.mark.fault("A6")
 def test_block_holds_the_loop_once_for_a_sink_that_does_not_come_back(
     hubs: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +220,7 @@ def test_an_interrupt_while_blocked_passes_and_the_snapshot_is_accounted_for(
 # -- failures ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("A3")
 @pytest.mark.parametrize(
     "error", [ValueError("broken"), SystemExit(1), KeyboardInterrupt()], ids=lambda error: type(error).__name__
 )
@@ -232,6 +239,7 @@ def test_a_failing_sink_does_not_end_its_thread_nor_reach_the_loop(
     assert (stats.emitted, stats.failed, stats.dropped) == (3, 3, 3)
 
 
+@pytest.mark.fault("A2")
 def test_an_outage_does_not_set_a_sink_aside_for_minutes(hubs: Make) -> None:
     """A thousand queued snapshots failing one after the other used to double the rest to its longest in a moment."""
     gate = threading.Event()
@@ -271,6 +279,7 @@ def test_a_sink_may_emit_from_its_thread(hubs: Make) -> None:
     assert sorted(seen) == [*range(10), *range(100, 110)]
 
 
+@pytest.mark.fault("A11")
 @pytest.mark.parametrize("policy", ["block", "drop_oldest", "latest"])
 def test_a_sink_that_emits_for_every_snapshot_is_stopped(hubs: Make, policy: str) -> None:
     """Across threads there is no recursion to stop it: it would fill both of them for the rest of the run."""
@@ -311,6 +320,7 @@ def test_a_sink_that_emits_into_its_own_full_queue_does_not_wait_for_itself(
     assert (stats.emitted, stats.delivered, stats.dropped) == (3, 2, 1)
 
 
+@pytest.mark.fault("A9")
 def test_a_sink_may_flush_close_and_take_itself_away_from_its_thread() -> None:
     """A thread that joins itself raises, and one that waits for its own queue waits for ever."""
     answers: list[Any] = []
@@ -347,6 +357,7 @@ def test_a_sink_may_flush_close_and_take_itself_away_from_its_thread() -> None:
     assert [each.delivered for each in stats] == [2, 2]
 
 
+@pytest.mark.fault("A9")
 def test_a_sink_that_closes_the_hub_while_it_is_closed_waits_for_nobody() -> None:
     """The closing thread waits for the sink's thread, which must not wait for the closing to be over."""
 
@@ -413,6 +424,7 @@ def test_close_delivers_what_is_queued_then_flushes_then_closes() -> None:
     assert accounts(hub)[0].delivered == 100
 
 
+@pytest.mark.fault("A5")
 def test_close_gives_up_a_sink_that_does_not_come_back_and_counts_what_it_missed(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -436,6 +448,7 @@ def test_close_gives_up_a_sink_that_does_not_come_back_and_counts_what_it_missed
     assert accounts(hub)[0] == stats, "what was given up is not counted twice when the sink comes back"
 
 
+@pytest.mark.fault("A5", "B3")
 def test_one_budget_for_all_sinks() -> None:
     """Three seconds for each of twenty stuck sinks would hold a cluster node for a minute."""
     stuck = [Holding() for _ in range(20)]
@@ -450,6 +463,7 @@ def test_one_budget_for_all_sinks() -> None:
         sink.go_on.set()
 
 
+@pytest.mark.fault("B5")
 def test_a_machine_without_threads_to_spare_delivers_in_the_loop(hubs: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """ "can't start new thread": a limit of the cluster, or Python 3.12 at its exit."""
 

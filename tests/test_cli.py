@@ -37,6 +37,7 @@ def test_the_demo_piped_to_a_file_leaves_figure_and_journal(tmp_path: Path) -> N
     assert len(attempt.snapshots[0].snapshot.expert_utilization) == 4
 
 
+@pytest.mark.fault("B12")
 def test_the_demo_ends_well_when_its_reader_has_left(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
     reader, writer = os.pipe()

@@ -97,9 +97,9 @@ def test_what_a_run_with_hostile_words_opens_lies_where_the_user_said(tmp_path: 
         if kind == "read" or path in ("/dev/null", ""):
             continue
         assert Path(here, path).is_relative_to(here / "run"), (kind, path)
+        if kind == "write" and own.fullmatch(Path(path).name) and Path(path).name not in made:
+            assert flags & os.O_EXCL, path  # the open that makes it
         made.add(Path(path).name)
-        if kind == "write" and own.fullmatch(Path(path).name):
-            assert flags & os.O_EXCL, path
     given = {"run", "figures", "journal.jsonl", "figure.png", "figure.svg", "figure.pdf"}
     assert {name for name in made if not own.fullmatch(name)} == given
     assert len(made - given) == 4

@@ -1,7 +1,8 @@
 """Whatever stands in names, texts and messages: on a terminal only the library's own control sequences arrive.
 
-A display may hide the cursor, move it up and down, erase and colour. Everything else that a terminal would obey is made
-visible on the way. The user's own prints, which pass above the display, are the user's and stay as they are.
+A display may move the cursor up and down, erase, colour, and mark where an update begins and ends. Everything else that
+a terminal would obey is made visible on the way. The user's own prints, which pass above the display, are the user's
+and stay as they are.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from sinks.terminal.config import VisualizationConfig
 from sinks.terminal.custom import render
 from sinks.terminal.dashboard import Dashboard
 from sinks.terminal.look import ASCII, UNICODE
-from sinks.terminal.painter import HIDE_CURSOR, SHOW_CURSOR, Painter
+from sinks.terminal.painter import Painter
 from sinks.terminal.plain import PlainText
 from sinks.terminal.state import State
 from sinks.terminal.text import safe
@@ -47,8 +48,7 @@ from sinks.terminal.text import safe
 OURS = re.compile(
     "|".join(
         (
-            re.escape(HIDE_CURSOR),
-            re.escape(SHOW_CURSOR),
+            r"\x1b\[\?2026[hl]",  # the begin and the end of an update
             r"\x1b\[2K",  # erase the line
             r"\x1b\[J",  # and what is below
             r"\x1b\[[0-9]+[AB]",  # up, down

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from m.metrics import buckets
 from m.metrics.history import (
+    CHUNK_POINTS,
     FIRST_BUCKET,
     FOLD_POINTS,
     LEVEL_BUCKETS,
@@ -51,6 +52,7 @@ def test_summary_goes_on_where_it_stopped() -> None:
     assert (summary.current, summary.min, summary.max, summary.mean, summary.count) == (9.0, 2.0, 9.0, 5.0, 3)
 
 
+@pytest.mark.fault("F18")
 def test_nan_and_inf_count_apart() -> None:
     summary = history_of(1.0, math.nan, 3.0, math.inf).summary()
     assert (summary.min, summary.max, summary.mean, summary.count, summary.nonfinite) == (1.0, 3.0, 2.0, 4, 2)
@@ -65,6 +67,7 @@ def test_an_empty_history_and_one_of_nan_have_no_figures() -> None:
         assert math.isnan(summary.current)
 
 
+@pytest.mark.fault("F18")
 @pytest.mark.parametrize("values", [(1.7e308, -1.7e308, 1.7e308), (sys.float_info.max,) * 7])
 def test_the_mean_of_the_largest_floats_does_not_overflow(values: tuple[float, ...]) -> None:
     history = history_of(*values)
@@ -112,7 +115,8 @@ def table_of(history: History) -> np.ndarray:
 
 def bytes_of(history: History) -> int:
     kept = history.kept()
-    raw = sum(sys.getsizeof(column) for column in (history._steps, history._values))
+    columns = (history._steps, history._values, *(column for chunk in history._chunks for column in chunk))
+    raw = sum(sys.getsizeof(column) for column in columns)
     return raw + sum(level.base.nbytes if level.base is not None else level.nbytes for level in kept.folded.levels)
 
 
@@ -147,6 +151,7 @@ def test_buckets_and_raw_points_are_the_whole_run_without_a_gap() -> None:
     assert (table[buckets.START] % table[buckets.COUNT] == 0).all()  # a bucket lies where its size says
 
 
+@pytest.mark.fault("H1")
 def test_memory_does_not_grow_with_the_run() -> None:
     """Three million points, in folds of many at once: the last level has doubled its buckets several times."""
     history = History()
@@ -271,12 +276,47 @@ def test_a_reader_in_the_middle_of_a_fold_waits_for_its_end() -> None:
             reader.join(timeout=0.05)
 
     history._steps = SlowColumn("d")
+    history._steps.extend(range(CHUNK_POINTS + 1))
+    history._values.extend(range(CHUNK_POINTS + 1))
+    history.fold()
+    reader.join()
+    assert seen == [(CHUNK_POINTS + 1, 0, 0.0, 0.0)]
+
+
+def test_a_reader_never_sees_chunks_that_are_half_moved_into_buckets() -> None:
+    history = History()
+    seen = []
+
+    def read() -> None:
+        kept = history.kept()
+        seen.append((len(history), kept.start, kept.steps[0], kept.values[0]))
+
+    reader = threading.Thread(target=read)
+
+    class SlowList(list):  # type: ignore[type-arg]
+        def __delitem__(self, which) -> None:  # type: ignore[no-untyped-def]
+            reader.start()
+            reader.join(timeout=0.05)
+            super().__delitem__(which)
+
+    history._chunks = SlowList()
     length = RAW_POINTS + FOLD_POINTS
     history._steps.extend(range(length))
     history._values.extend(range(length))
     history.fold()
     reader.join()
     assert seen == [(length, FOLD_POINTS, FOLD_POINTS, FOLD_POINTS)]
+
+
+def test_the_newest_points_are_had_wherever_they_stand() -> None:
+    values = [float(value) for value in range(3 * CHUNK_POINTS + 100)]
+    history = long_history(values)
+    history.fold()
+    assert len(history._chunks) == 3
+    for newest in (0, 1, 99, 100, 101, CHUNK_POINTS, CHUNK_POINTS + 100, 3 * CHUNK_POINTS, 5 * CHUNK_POINTS):
+        wanted = values[len(values) - newest :] if 0 < newest < len(values) else values if newest else []
+        assert list(history.columns(newest)[1]) == list(history.columns(newest)[0]) == wanted
+        assert history.kept(newest).start == len(values) - len(wanted)
 
 
 def test_a_reader_beside_the_loop_sees_all_points_once_and_in_order() -> None:

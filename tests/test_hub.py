@@ -39,6 +39,7 @@ def test_a_sink_hears_of_the_run_its_snapshots_and_its_end_in_that_order() -> No
     ]
 
 
+@pytest.mark.fault("A17")
 def test_every_sink_gets_the_same_object_in_the_order_of_subscription(hubs: Make) -> None:
     seen: list[Any] = []
     hub = hubs([lambda s: seen.append(("first", s)), lambda s: seen.append(("second", s))], strict=True)
@@ -49,12 +50,14 @@ def test_every_sink_gets_the_same_object_in_the_order_of_subscription(hubs: Make
     assert all(got is one for _, got in seen)
 
 
+@pytest.mark.fault("A10")
 def test_sinks_are_closed_in_reverse() -> None:
     log: list[Any] = []
     MetricsHub([Recording(log, "a"), Recording(log, "b")], strict=True).close()
     assert log == [("b", "flush", None), ("b", "close", None), ("a", "flush", None), ("a", "close", None)]
 
 
+@pytest.mark.fault("A7")
 def test_an_emit_before_start_begins_a_run_of_unknown_length_at_its_step(hubs: Make) -> None:
     sink = Recording()
     hub = hubs([sink], strict=True)
@@ -101,6 +104,7 @@ def test_a_start_that_cannot_be_is_refused(hubs: Make, arguments: Any, error: ty
         hubs().start(**arguments)
 
 
+@pytest.mark.fault("A22")
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
@@ -279,6 +283,7 @@ def test_track_on_a_closed_hub_still_yields_everything(hubs: Make) -> None:
 ERRORS = [ValueError("broken"), SystemExit(1), MemoryError(), RecursionError(), GeneratorExit()]
 
 
+@pytest.mark.fault("A1", "A3")
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_a_sink_that_raises_stops_nobody(hubs: Make, error: BaseException) -> None:
     """Rich turns a broken pipe into SystemExit, which ``except Exception`` lets through: the run died at step 140."""
@@ -309,6 +314,7 @@ def test_a_sink_that_raises_stops_nobody(hubs: Make, error: BaseException) -> No
     assert after.log[-1] == before.log[-1] == ("close", None)
 
 
+@pytest.mark.fault("A1")
 def test_a_failing_sink_is_reported_once_with_name_step_and_traceback(
     hubs: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -338,6 +344,7 @@ def test_a_strict_hub_raises_after_every_sink_has_the_snapshot(hubs: Make) -> No
     assert after.log == [("start", "Training"), ("record", 0)]
 
 
+@pytest.mark.fault("A10")
 def test_a_strict_hub_closes_every_sink_before_it_raises() -> None:
     first = Recording()
     hub = MetricsHub([first, Raising(ValueError("broken"))], strict=True)
@@ -347,6 +354,7 @@ def test_a_strict_hub_closes_every_sink_before_it_raises() -> None:
     hub.close()
 
 
+@pytest.mark.fault("A1", "A18")
 def test_an_exception_without_a_text_and_a_broken_log_reach_nobody(hubs: Make) -> None:
     """What reports a failure runs foreign code too: the exception's ``__str__``, a logging filter of the user's."""
 
@@ -407,6 +415,7 @@ def test_a_users_subclass_reaches_the_sinks_as_the_class_they_know(hubs: Make) -
 # -- copies ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("A21")
 def test_a_model_that_holds_its_hub_can_be_copied_and_pickled(caplog: pytest.LogCaptureFixture) -> None:
     """An EMA deep-copies the model, a spawned data loader pickles the data set; neither may trip over our locks."""
     seen: list[int] = []

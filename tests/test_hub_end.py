@@ -13,6 +13,7 @@ from hub_doubles import PATIENCE_S, Holding, Raising, Recording, accounts, in_th
 from m import Alert, MetricsHub
 
 
+@pytest.mark.fault("A8")
 def test_everything_after_close_is_safe_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
     sink = Recording()
     hub = MetricsHub([sink], strict=True)
@@ -51,6 +52,7 @@ def test_closing_from_a_sink_takes_effect_after_everybody_has_the_snapshot() -> 
     assert hub.stats().refused == 1
 
 
+@pytest.mark.fault("A9")
 def test_a_sink_may_close_the_hub_while_it_is_being_closed() -> None:
     class Closing(Recording):
         def close(self) -> None:
@@ -65,6 +67,7 @@ def test_a_sink_may_close_the_hub_while_it_is_being_closed() -> None:
     assert sink.log == [("flush", None), ("close", None)]
 
 
+@pytest.mark.fault("A9")
 def test_two_threads_that_close_at_once_close_each_sink_once_and_return_when_it_is_done() -> None:
     for _ in range(20):
         sink = Recording()
@@ -101,6 +104,7 @@ def test_close_waits_for_a_snapshot_that_another_thread_is_delivering() -> None:
     assert sink.closed
 
 
+@pytest.mark.fault("A5", "A10")
 def test_close_leaves_a_stuck_inline_sink_alone_and_closes_the_others() -> None:
     """One sink that hangs in another thread must not keep the journal and the terminal from being closed."""
     journal, stuck, last = Recording(), Holding(), Recording()
@@ -120,6 +124,7 @@ def test_close_leaves_a_stuck_inline_sink_alone_and_closes_the_others() -> None:
     assert (second.emitted, second.delivered, second.dropped) == (2, 1, 1)
 
 
+@pytest.mark.fault("A10")
 def test_an_interrupt_while_closing_still_closes_the_other_sinks() -> None:
     first, last = Recording(), Recording()
     hub = MetricsHub([first, Raising(KeyboardInterrupt()), last])
@@ -129,6 +134,7 @@ def test_an_interrupt_while_closing_still_closes_the_other_sinks() -> None:
     hub.close()
 
 
+@pytest.mark.fault("B17")
 def test_the_with_block_closes_on_an_exception_and_lets_it_pass() -> None:
     sink = Recording()
 

@@ -1,11 +1,9 @@
 import json
 import math
 import os
-import struct
 import subprocess
 import sys
 from dataclasses import replace
-from random import Random
 
 import pytest
 
@@ -15,7 +13,7 @@ from m.journal.encoding import SnapshotEncoder, encode
 from m.journal.records import MAX_LINE, MAX_TEXT, End, Gap, Recorded, Unrepresentable
 from m.metrics.alerts import Alert
 from m.metrics.run import Run
-from m.metrics.snapshot import FIELDS, NUMBER_FIELDS, TrainingSnapshot
+from m.metrics.snapshot import FIELDS, TrainingSnapshot
 
 try:
     import orjson
@@ -93,6 +91,7 @@ def test_a_line_names_the_fields_and_leaves_out_what_was_not_measured(encoder):
     assert "train_loss" not in json.loads(encoder.encode(TrainingSnapshot(3, None), 1, 0.0))
 
 
+@pytest.mark.fault("F1")
 @pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("name", ["train_loss", "learning_rate", "gpu_memory_mb", "batch_size"])
 def test_numbers_that_json_lacks_are_strings_in_fields(encoder, name, odd):
@@ -131,6 +130,7 @@ def test_text_that_looks_like_a_number_stays_text(encoder):
     assert_same(back(encoder, snapshot), snapshot)
 
 
+@pytest.mark.fault("F16")
 @pytest.mark.parametrize(
     "name",
     [
@@ -158,6 +158,7 @@ def test_any_name_and_text_makes_one_line_and_reads_back(encoder, name):
         assert decode(line) == record
 
 
+@pytest.mark.fault("G9")
 def test_what_cannot_be_written_is_marked_and_counted(encoder):
     metrics = {"list": [1, [2]], "own": EVERYTHING, "cycle": {}, "fine": 1.0}
     metrics["cycle"]["itself"] = metrics["cycle"]
@@ -172,6 +173,7 @@ def test_what_cannot_be_written_is_marked_and_counted(encoder):
     assert json.loads(encoder.encode(read, 1, 0.0))["custom_metrics"] == written, "a copy of a journal is the same"
 
 
+@pytest.mark.fault("F13")
 def test_steps_of_any_size_and_booleans(encoder):
     for step in (0, -5, 2**70):
         assert back(encoder, TrainingSnapshot(step, 0.5)).step == step
@@ -210,66 +212,11 @@ def test_a_name_of_a_megabyte_costs_itself_and_not_the_record(encoder):
     assert sum(map(len, encoder._names)) < MAX_TEXT
 
 
+@pytest.mark.fault("F17")
 def test_names_that_never_repeat_do_not_fill_the_memory(encoder):
     for number in range(6000):
         encoder.encode(TrainingSnapshot(1, 0.5, custom_metrics={f"name {number}": 1.0}), 1, 0.0)
     assert len(encoder._names) <= 4096
-
-
-def any_number(random):
-    kind = random.randrange(6)
-    if kind == 0:
-        return struct.unpack("d", random.randbytes(8))[0]  # any double at all, some of them NaN
-    if kind == 1:
-        return random.choice([math.nan, math.inf, -math.inf, 0.0, -0.0, 5e-324, 1.7976931348623157e308, 1e16, 1e-7])
-    if kind == 2:
-        return random.choice([True, False])
-    if kind == 3:
-        return random.randrange(-(2**63), 2**63)
-    return random.choice([random.random(), random.randrange(100), struct.unpack("f", struct.pack("f", 0.1))[0]])
-
-
-def any_text(random):
-    if random.random() < 0.2:
-        return random.choice(["NaN", "Infinity", "-Infinity", "null", "true", "", "__proto__", "text"])
-    characters = [
-        "\n",
-        "\r",
-        "\u2028",
-        "\x85",
-        "\x00",
-        "\x7f",
-        '"',
-        "\\",
-        "\udc00",
-        "é",
-        "🔥",
-        "{",
-        "}",
-        ",",
-        ":",
-        "a",
-        "7",
-    ]
-    return "".join(random.choices(characters, k=random.randrange(8)))
-
-
-def test_any_snapshot_is_one_line_and_reads_back(encoder):
-    random = Random(11)
-    for _ in range(400):
-        fields = {name: any_number(random) for name in NUMBER_FIELDS if random.random() < 0.5}
-        snapshot = TrainingSnapshot(
-            random.choice([0, 1, -7, random.randrange(-(2**80), 2**80)]),
-            fields.pop("train_loss", None),
-            expert_utilization={
-                random.randrange(-(2**70), 2**70): any_number(random) for _ in range(random.randrange(3))
-            },
-            custom_metrics={
-                any_text(random): random.choice([any_number, any_text])(random) for _ in range(random.randrange(5))
-            },
-            **fields,
-        )
-        assert_same(back(encoder, snapshot), snapshot)
 
 
 @pytest.mark.parametrize(
@@ -297,11 +244,12 @@ def test_an_alert_with_nan_reads_back_as_nan():
 def test_a_header_says_what_it_is():
     run = Run("Training", 10, 0, "abc", 1, 5.0)
     assert encode(run) == (
-        b'{"type":"run","version":1,"run_id":"abc","attempt":1,"description":"Training",'
+        b'{"type":"run","version":1,"run_id":"abc","attempt":1,"rank":0,"description":"Training",'
         b'"total_steps":10,"initial_step":0,"started_at":5.0}\n'
     )
 
 
+@pytest.mark.fault("A23")
 def test_a_broken_orjson_is_as_good_as_none(tmp_path):
     (tmp_path / "orjson.py").write_text("raise RuntimeError('built for another machine')")
     code = "from m.journal.encoding import SnapshotEncoder; print(SnapshotEncoder()._quick.__name__)"

@@ -5,18 +5,22 @@ import json
 import math
 import os
 import pickle
-import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
+from journal_files import needs_proc, open_files_stay
 
-from m import MetricsHub
+from m import Background, MetricsHub
 from m.journal import file as journal_file
+from m.journal import lock as journal_lock
+from m.journal.follower import Follower
 from m.journal.reader import read
-from m.journal.records import Gap, Unrepresentable
+from m.journal.records import Gap, Recorded, Unrepresentable
+from m.journal.segments import segment_numbers, segment_path
 from m.metrics.alerts import Alert
 from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
@@ -26,7 +30,7 @@ from sinks.jsonl import RETRY_EVERY_S, JsonlSink
 ROOT = Path(__file__).parents[1]
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-needs_locks = pytest.mark.skipif(journal_file.fcntl is None, reason="no flock here")
+needs_locks = pytest.mark.skipif(journal_lock.fcntl is None, reason="no flock here")
 
 
 def snap(step, loss=0.5, **custom):
@@ -100,6 +104,7 @@ def test_a_run_through_a_real_hub(path):
     assert (journal.bad_lines, journal.torn, sink.lost) == (0, False, 0)
 
 
+@pytest.mark.fault("G1")
 def test_each_record_is_one_write_and_there_before_record_returns(path, disk):
     sink = JsonlSink(path)
     sink.start(Run())
@@ -121,6 +126,7 @@ def test_nothing_is_made_before_a_run_starts(path):
     assert not path.parent.exists()
 
 
+@pytest.mark.fault("A7")
 def test_a_record_without_a_start_starts_a_run_of_unknown_length(path):
     sink = JsonlSink(path)
     sink.record(snap(500))
@@ -166,6 +172,7 @@ def test_a_record_that_cannot_be_written_is_a_gap_and_not_an_error(path, caplog)
 # -- attempts ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("I2")
 def test_opening_a_journal_again_goes_on_with_its_run(path):
     for attempt in range(3):
         with MetricsHub([JsonlSink(path)], strict=True) as hub:
@@ -213,6 +220,7 @@ def test_a_run_that_says_what_it_resumes_is_believed(path):
     assert [attempt.run for attempt in read(path).attempts] == [first, second]
 
 
+@pytest.mark.fault("G2")
 def test_a_torn_line_is_closed_off_before_the_next_attempt(path):
     sink = JsonlSink(path)
     sink.record(snap(0))
@@ -231,6 +239,7 @@ def test_a_torn_line_is_closed_off_before_the_next_attempt(path):
 # -- one writer -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("G7")
 @needs_locks
 def test_a_second_writer_gets_a_file_of_its_own(path, caplog):
     first, second = JsonlSink(path), JsonlSink(path)
@@ -252,6 +261,7 @@ def test_a_second_writer_gets_a_file_of_its_own(path, caplog):
     assert str(second.path) in message
 
 
+@pytest.mark.fault("C7", "G7")
 @needs_locks
 def test_another_process_gets_a_file_of_its_own(path):
     first = JsonlSink(path)
@@ -274,26 +284,25 @@ print(sink.path)
     assert done.stdout.strip() == str(path), "a writer that is done is in nobody's way"
 
 
-def test_where_there_is_no_flock_a_file_beside_it_is_the_lock(path, monkeypatch):
-    monkeypatch.setattr(journal_file, "fcntl", None)
+@needs_proc
+def test_where_there_is_no_flock_a_file_beside_it_is_the_lock(path, disk, monkeypatch):
+    monkeypatch.setattr(journal_lock, "fcntl", None)
+    open_files_stay(monkeypatch)
     lock = path.with_name("run.jsonl.lock")
-    path.parent.mkdir(parents=True)
-    lock.write_bytes(b"")  # left by a crash
-    first = JsonlSink(path)
+    first, second = JsonlSink(path), JsonlSink(path)
     first.record(snap(0))
     assert lock.exists()
-    with monkeypatch.context() as held:  # where open files cannot be removed, as on Windows
-
-        def refuse(self, missing_ok=False):
-            raise PermissionError(errno.EACCES, "in use")
-
-        held.setattr(Path, "unlink", refuse)
-        second = JsonlSink(path)
-        second.record(snap(10))
-        second.close()
+    second.record(snap(10))
+    os.close(first._file._descriptor)
+    first.record(snap(1))
+    disk.later()
+    first.record(snap(2))
+    second.close()
     first.close()
     assert not lock.exists()
-    assert (steps(path), steps(second.path)) == ([0], [10])
+    assert first.path == path, "its own lock is in nobody's way"
+    assert (steps(path), steps(second.path)) == ([0, 2], [10])
+    assert read(path).attempts[0].gaps == [Gap(1, 2, 2)]
 
 
 def test_a_file_that_is_no_journal_is_left_alone(tmp_path, caplog):
@@ -307,6 +316,7 @@ def test_a_file_that_is_no_journal_is_left_alone(tmp_path, caplog):
     assert "exists and is no journal" in caplog.text
 
 
+@pytest.mark.fault("C3", "C5")
 @needs_fork
 def test_a_forked_child_writes_nothing_and_holds_no_lock(path):
     sink = JsonlSink(path)
@@ -357,21 +367,136 @@ def test_a_child_that_no_hook_saw_writes_nothing_either(path, monkeypatch):
     assert steps(path) == [0]
 
 
+@pytest.mark.fault("A21")
 def test_copies_and_pickles_are_new_sinks_for_the_same_path(path):
-    sink = JsonlSink(path, fsync_every=5)
+    sink = JsonlSink(path, fsync_every=5, rotate_mb=0.0004, rank=3)
     sink.record(snap(0))
     for other in (copy.copy(sink), copy.deepcopy(sink), pickle.loads(pickle.dumps(sink))):
-        other.record(snap(10))
+        for step in range(10, 20):
+            other.record(snap(step))
         assert other.path != sink.path
+        assert len(segments(other.path)) > 1
+        assert read(other.path).attempts[0].run.rank == 3
+        assert other._fsync_every == 5
         other.close()
     sink.record(snap(1))
     sink.close()
     assert steps(path) == [0, 1]
 
 
+# -- segments ---------------------------------------------------------------------------------------------------------
+
+
+def segments(path):
+    return [segment_path(path, number) for number in segment_numbers(path)]
+
+
+@pytest.mark.fault("G12")
+def test_a_journal_that_rotates_reads_as_one_and_each_segment_by_itself(path):
+    sink = JsonlSink(path, rotate_mb=0.001)
+    with MetricsHub([sink], strict=True) as hub:
+        run = hub.start(total_steps=40)
+        for step in range(40):
+            hub.emit(snap(step, a=step / 3))
+    files = segments(path)
+    assert len(files) > 3
+    assert all(file.stat().st_size <= 1000 for file in files)
+    assert sorted(each for each in path.parent.iterdir()) == files
+    journal = read(path)
+    (attempt,) = journal.attempts
+    assert attempt.run == run
+    assert [recorded.seq for recorded in attempt.snapshots] == list(range(1, 41))
+    assert (attempt.end.seq, attempt.missing, journal.bad_lines) == (40, 0, 0)
+    parts = [read(file) for file in files[1:]]
+    assert [part.attempts[0].run for part in parts] == [run] * len(parts)
+    apart = [recorded for part in parts for recorded in part.attempts[0].snapshots]
+    assert apart == attempt.snapshots[-len(apart) :]
+    assert sink.path == path
+
+
+def test_attempts_go_on_in_the_newest_segment(path):
+    for attempt in range(3):
+        with MetricsHub([JsonlSink(path, rotate_mb=0.001)], strict=True) as hub:
+            hub.start(initial_step=attempt * 10)
+            for step in range(attempt * 10, attempt * 10 + 15):
+                hub.emit(snap(step, float(attempt)))
+    journal = read(path)
+    assert [attempt.run.attempt for attempt in journal.attempts] == [1, 2, 3]
+    assert len({attempt.run.run_id for attempt in journal.attempts}) == 1
+    assert [len(attempt.snapshots) for attempt in journal.attempts] == [15, 15, 15]
+    assert [each.snapshot.train_loss for each in journal.merged()] == [0.0] * 10 + [1.0] * 10 + [2.0] * 15
+    headers = [json.loads(file.read_bytes().splitlines()[0]) for file in segments(path)]
+    assert [header["attempt"] for header in headers] == sorted(header["attempt"] for header in headers)
+
+
+def test_rotation_may_be_taken_up_and_given_up_from_attempt_to_attempt(path):
+    for attempt, rotate_mb in enumerate([None, 0.001, None, 0.001]):
+        sink = JsonlSink(path, rotate_mb=rotate_mb)
+        for step in range(12):
+            sink.record(snap(attempt * 12 + step))
+        sink.close()
+    assert steps(path) == list(range(48))
+    assert len(segments(path)) > 3
+
+
+@pytest.mark.fault("G3", "G4", "G12")
+def test_a_disk_that_is_full_at_every_byte_in_turn_of_a_rotating_journal(path, disk):
+    """A segment is begun with whatever room there is: what is lost is counted, once, and nothing else is."""
+    sink = JsonlSink(path, rotate_mb=0.0012)
+    follower = Follower(path)
+    followed = []
+    sink.start(Run())
+    for step in range(400):
+        disk.room = step * 2
+        sink.record(snap(step))
+        disk.later()
+        followed += follower.new()
+    disk.room = None
+    sink.close()
+    followed += follower.new()
+    journal = read(path)
+    (attempt,) = journal.attempts
+    assert len(segments(path)) > 10
+    assert sink.lost > 0
+    assert attempt.end.seq == 400
+    assert (attempt.end.lost, attempt.lost, attempt.missing) == (sink.lost, sink.lost, 0)
+    missing = [seq for gap in attempt.gaps for seq in range(gap.from_seq, gap.to_seq + 1)]
+    assert sorted(missing + [recorded.seq for recorded in attempt.snapshots]) == list(range(1, 401))
+    assert [each for each in followed if isinstance(each, Recorded)] == attempt.snapshots
+    assert (follower.bad_lines, follower.torn) == (journal.bad_lines, False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits here")
+def test_a_limit_of_open_files_stops_the_rotation_and_not_the_journal(path):
+    code = """
+import resource, sys
+from m.metrics.snapshot import TrainingSnapshot
+from sinks.jsonl import JsonlSink
+sink = JsonlSink(sys.argv[1], rotate_mb=0.001)
+sink.record(TrainingSnapshot(0, 0.5))
+limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+for step in range(1, 40):
+    sink.record(TrainingSnapshot(step, 0.5))
+resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+for step in range(40, 80):
+    sink.record(TrainingSnapshot(step, 0.5))
+sink.close()
+print(sink.lost)
+"""
+    done = python(code, path, capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"
+    assert done.stderr.count("no further segment can be begun") == 1
+    assert steps(path) == list(range(80))
+    sizes = [file.stat().st_size for file in segments(path)]
+    assert sizes[0] > 2000
+    assert len(sizes) > 2
+
+
 # -- when writing fails -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("G4")
 def test_a_full_disk_is_counted_and_leaves_a_gap_record(path, disk, caplog):
     sink = JsonlSink(path)
     sink.record(snap(0))
@@ -410,6 +535,7 @@ def test_alerts_alone_make_a_gap_without_snapshots(path, disk):
     assert read(path).attempts[0].gaps == [Gap(1, None, None)]
 
 
+@pytest.mark.fault("G3")
 def test_a_short_write_is_finished(path, disk, monkeypatch):
     whole = disk.write
     monkeypatch.setattr(journal_file.os, "write", lambda descriptor, data: whole(descriptor, data[:7]))
@@ -437,6 +563,7 @@ def test_a_line_that_did_not_fit_is_closed_off_when_there_is_space(path, disk, r
     assert journal.attempts[0].gaps == [Gap(1, 2, 2)]
 
 
+@pytest.mark.fault("G4")
 def test_a_disk_that_is_full_at_every_byte_in_turn(path, disk):
     """However the space runs out and comes back, every record is in the file or counted, and no line is glued."""
     sink = JsonlSink(path)
@@ -474,6 +601,7 @@ def test_a_disk_that_is_full_from_the_start(path, disk):
     assert [recorded.seq for recorded in second.snapshots] == [2]
 
 
+@pytest.mark.fault("G5")
 def test_a_folder_that_cannot_be_made_is_tried_again(tmp_path, disk, caplog):
     path = tmp_path / "runs" / "run.jsonl"
     sink = JsonlSink(path)
@@ -493,11 +621,8 @@ def test_a_folder_that_cannot_be_made_is_tried_again(tmp_path, disk, caplog):
 def test_a_descriptor_that_somebody_closed_is_opened_again(path, disk):
     sink = JsonlSink(path)
     sink.record(snap(0))
-    disk.error, disk.room = errno.EBADF, 0
-    stolen = sink._file._descriptor
+    os.close(sink._file._descriptor)
     sink.record(snap(1))
-    os.close(stolen)
-    disk.room = None
     disk.later()
     sink.record(snap(2))
     sink.close()
@@ -551,12 +676,41 @@ def test_a_pipe_that_nobody_reads_does_not_hold_up_the_training(tmp_path):
     assert sink.lost == 1
 
 
+@pytest.mark.fault("G6")
+def test_a_write_that_hangs_holds_nothing_up_where_the_journal_is_in_the_background(path, monkeypatch):
+    """As on a network file system whose server is gone: no error comes, and no end."""
+    sink = JsonlSink(path)
+    hangs, goes_on = threading.Event(), threading.Event()
+    write = os.write
+
+    def hang(descriptor, data):
+        hangs.set()
+        assert goes_on.wait(20)
+        return write(descriptor, data)
+
+    with MetricsHub(strict=True) as hub:
+        subscription = hub.subscribe(sink, background=Background("drop_oldest", capacity=10))
+        with monkeypatch.context() as server_is_gone:
+            server_is_gone.setattr(journal_file.os, "write", hang)
+            hub.start()
+            assert hangs.wait(20)
+            for step in range(50):
+                hub.emit(snap(step))
+            assert subscription.stats().delivered == 0
+            goes_on.set()
+            assert hub.flush(20)
+    stats = subscription.stats()
+    assert (stats.delivered, stats.dropped) == (10, 40)
+    assert steps(path) == list(range(40, 50))
+
+
 def python(code, *arguments, **options):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
     command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
     return subprocess.run(command, env=environment, timeout=30, **options)
 
 
+@pytest.mark.fault("G4")
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits here")
 def test_a_quota_that_is_lifted_again(path):
     """The real thing: the write that crosses the limit is short and raises nothing, the next one raises EFBIG."""
@@ -588,45 +742,14 @@ print(sink.lost)
     assert journal.bad_lines == 1
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9 here")
-def test_whatever_was_emitted_survives_kill_9(tmp_path):
-    code = """
-import os, sys
-from m.hub.hub import MetricsHub
-from m.metrics.snapshot import TrainingSnapshot
-from sinks.jsonl import JsonlSink
-hub = MetricsHub([JsonlSink(sys.argv[1])])
-for step in range(10**9):
-    hub.emit(TrainingSnapshot(step, 0.5, custom_metrics={"a": step / 3, "b": float("nan")}))
-    os.write(1, b"%d\\n" % step)
-"""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
-    path = tmp_path / "run.jsonl"
-    told = []
-    for trial in range(4):
-        with subprocess.Popen([sys.executable, "-c", code, path], env=environment, stdout=subprocess.PIPE) as child:
-            told.append(child.stdout.readline())
-            time.sleep(0.01 * (trial + 1))
-            child.kill()
-            told[-1] += child.stdout.read()
-    journal = read(path)
-    assert [attempt.run.attempt for attempt in journal.attempts] == [1, 2, 3, 4]
-    assert journal.bad_lines == 0
-    for attempt, acknowledged in zip(journal.attempts, told, strict=True):
-        newest = int(acknowledged.rsplit(b"\n", 2)[-2])
-        assert newest > 0
-        written = [recorded.snapshot.step for recorded in attempt.snapshots]
-        assert written == list(range(len(written)))
-        assert len(written) > newest, "a record whose emit returned is missing"
-        assert attempt.end is None
-
-
 # -- fsync and settings -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("G11")
 def test_fsync_only_when_asked_and_only_so_often(path, disk, monkeypatch):
     synced = []
     monkeypatch.setattr(journal_file.os, "fsync", synced.append)
+    monkeypatch.setattr(journal_file, "_sync_folder", lambda folder: None)
     sink = JsonlSink(path)
     sink.record(snap(0))
     sink.flush()
@@ -653,13 +776,29 @@ def test_a_failing_fsync_loses_nothing_and_is_said_once(path, monkeypatch, caplo
         sink.record(snap(step))
     sink.close()
     assert (steps(path), sink.lost) == ([0, 1, 2], 0)
-    assert caplog.text.count("broken disk") == 1
+    assert caplog.text.count("cannot be forced to the disk (OSError: [Errno 5] broken disk)") == 1
 
 
-@pytest.mark.parametrize("fsync_every", [0, -1, math.nan, math.inf, True, "5"])
-def test_a_bad_fsync_every_is_refused(path, fsync_every):
+@pytest.mark.parametrize("bad", [0, -1, math.nan, math.inf, True, "5"])
+def test_a_bad_interval_or_size_is_refused(path, bad):
     with pytest.raises(ValueError, match="fsync_every must be a positive number of seconds"):
-        JsonlSink(path, fsync_every=fsync_every)
+        JsonlSink(path, fsync_every=bad)
+    with pytest.raises(ValueError, match="rotate_mb must be a positive number of MB"):
+        JsonlSink(path, rotate_mb=bad)
+
+
+@pytest.mark.parametrize("bad", [-1, 0.5, True, "0"])
+def test_a_bad_rank_is_refused(path, bad):
+    with pytest.raises(ValueError, match="rank must be a whole number of 0 or more"):
+        JsonlSink(path, rank=bad)
+
+
+def test_the_header_says_which_rank_wrote_it(path, monkeypatch):
+    monkeypatch.setenv("RANK", "5")
+    for rank in (None, 7):
+        with MetricsHub([JsonlSink(path, rank=rank)], strict=True) as hub:
+            hub.start()
+    assert [(each.run.rank, each.run.attempt) for each in read(path).attempts] == [(5, 1), (7, 2)]
 
 
 @pytest.mark.parametrize("bad", [None, 5, b"run.jsonl", open])
@@ -668,6 +807,7 @@ def test_what_is_no_path_is_refused(bad):
         JsonlSink(bad)
 
 
+@pytest.mark.fault("A22", "G5")
 def test_paths_that_cannot_work_are_refused_at_once(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(IsADirectoryError, match="must name a file"):

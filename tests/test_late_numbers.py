@@ -44,6 +44,7 @@ def late(step: int, loss: float = 0.5, ready: bool = True) -> TrainingSnapshot:
     return made
 
 
+@pytest.mark.fault("F6")
 def test_a_late_number_is_delivered_with_the_next_step_and_in_order(hubs: Make) -> None:
     seen: list[Any] = []
     hub = hubs([lambda s: seen.append((s.step, s.train_loss, type(s)))], strict=True)

@@ -156,7 +156,7 @@ def test_what_is_heavy_stays_unloaded(statement: str, unloaded: list[str]) -> No
     assert outcome.stdout.split() == []
 
 
-@pytest.mark.parametrize("package", PACKAGES)
+@pytest.mark.parametrize("package", [*PACKAGES, "m.journal"])
 def test_the_public_names_exist_and_are_listed_in_order(package: str) -> None:
     module = importlib.import_module(package)
     assert list(module.__all__) == sorted(module.__all__)

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from m.metrics.history import FOLD_POINTS, RAW_POINTS
+from m.metrics.history import FOLD_POINTS, RAW_POINTS, Folded
 from m.metrics.named import MAX_METRICS, NamedHistories, expert_name, expert_of
 from m.metrics.snapshot import TrainingSnapshot, snapshot_of
 
@@ -36,10 +36,12 @@ def test_fields_customs_and_experts_by_name_in_this_order() -> None:
     assert found["accuracy"] == [(3.0, 0.9)]
 
 
+@pytest.mark.fault("F12")
 def test_none_and_what_was_never_given_leave_no_trace() -> None:
     assert recorded(snapshot_of({"val_loss": None, "accuracy": None}, 0)) == {}
 
 
+@pytest.mark.fault("E11")
 def test_what_is_no_number_is_left_out_and_a_bool_counts() -> None:
     custom = {"phase": "warmup", "done": True, "count": 3, "list": [1.0], "size": 0.5}
     found = recorded(TrainingSnapshot(0, math.nan, custom_metrics=custom))
@@ -92,6 +94,7 @@ def test_nothing_is_derived_any_more_once_both_are_given() -> None:
     assert calls == []
 
 
+@pytest.mark.fault("F17")
 def test_a_run_that_makes_up_names_forever_stays_bounded() -> None:
     numbers = NamedHistories()
     for step in range(3):
@@ -109,6 +112,7 @@ def test_an_experts_name_says_which() -> None:
     assert expert_of(expert_name(17)) == 17
 
 
+@pytest.mark.fault("H1")
 def test_raw_points_are_bounded_for_every_kind_of_number() -> None:
     """Each history has its turn to fold, also one that begins late, and none is folded before it has to be."""
     numbers = NamedHistories(settings={"batch_size"}, clock=ticking())
@@ -127,6 +131,26 @@ def test_raw_points_are_bounded_for_every_kind_of_number() -> None:
     assert len(found["late_0"]) == 32_000
     assert RAW_POINTS + FOLD_POINTS <= longest < 2 * RAW_POINTS
     assert min(len(history.columns()[0]) for history in found.values() if len(history) > RAW_POINTS) >= RAW_POINTS
+
+
+def test_one_snapshot_in_a_thousand_waits_for_folds_and_for_a_dozen_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    original, folds = Folded.with_points, [0]
+
+    def counting(*arguments: Any) -> Folded:
+        folds[0] += 1
+        return original(*arguments)
+
+    monkeypatch.setattr(Folded, "with_points", counting)
+    numbers = NamedHistories()
+    custom = {f"metric_{index}": 1.0 for index in range(40)}
+    waits = []
+    for step in range(40_000):
+        folds[0] = 0
+        numbers.record(TrainingSnapshot(step, 1.0, custom_metrics=custom))
+        waits.append(folds[0])
+    assert 0 < sum(wait > 0 for wait in waits) <= 40
+    assert max(waits) <= 13
+    assert sum(waits) >= 41 * 4
 
 
 def test_thousands_of_metrics_are_folded_too() -> None:

@@ -24,6 +24,7 @@ def place(display: Any, **more: Any) -> Appearance:
     return appearance_for(Place(display, **more), nothing, lambda show: None, DrawBudget())
 
 
+@pytest.mark.fault("E1")
 def test_off_and_auto_without_a_screen_are_nowhere() -> None:
     assert isinstance(place("off"), Off)
     assert isinstance(place("auto", keep_open=True), Off)
@@ -54,6 +55,7 @@ def test_window_and_image_are_elsewhere_and_start_nothing_yet(tmp_path: Path) ->
         ({"image_path": "run.png"}, ValueError, "image_path is for display='image'"),
         ({"display": "image", "image_path": "run.png", "image_every_s": -1.0}, ValueError, "image_every_s must be 0"),
         ({"display": "image", "image_path": "run.png", "image_every_s": "1"}, TypeError, "image_every_s must be a"),
+        ({"on_rank": "0"}, TypeError, "on_rank must be a whole number or None"),
         ({"keep_open": 1}, TypeError, "keep_open must be True or False"),
     ],
 )

@@ -14,12 +14,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from matplotlib.font_manager import FontManager
+from matplotlib.image import imread
 
 from m.metrics.alerts import Alert
 from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.plotting import feed as feeds
+from sinks.plotting.config import TrainingVisualizerConfig
 from sinks.plotting.drawing_process import DrawingProcess
 from sinks.plotting.feed import TO_CLOSE_S, Feed
 from sinks.plotting.sink import PlotSink
@@ -124,6 +128,7 @@ def test_a_second_run_takes_over_the_image(tmp_path: Path, showing: Callable[...
     assert "first_error" not in path.read_text("utf-8")
 
 
+@pytest.mark.fault("E20")
 def test_ten_thousand_readers_see_no_broken_image(tmp_path: Path, showing: Callable[..., PlotSink]) -> None:
     path = tmp_path / "run.png"
     sink = showing(image_path=path)
@@ -141,6 +146,7 @@ def test_ten_thousand_readers_see_no_broken_image(tmp_path: Path, showing: Calla
     assert len(versions) >= 3
 
 
+@pytest.mark.fault("E18")
 def test_an_image_that_cannot_be_written_is_a_line_in_the_log(
     tmp_path: Path, showing: Callable[..., PlotSink], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -249,6 +255,59 @@ def test_a_sink_that_nobody_has_any_more_takes_its_process_along(tmp_path: Path)
     eventually(lambda: ended(process.pid))
 
 
+@pytest.mark.parametrize("extension", ["png", "svg"])
+def test_the_last_image_is_the_figure_that_is_saved(tmp_path: Path, extension: str) -> None:
+    """Whatever room its axes had to grow into while it was live."""
+    path = tmp_path / f"run.{extension}"
+    config = TrainingVisualizerConfig(use_blit=True, update_interval=1)
+    sink = PlotSink(config, summary=False, display="image", image_path=path, image_every_s=0.0)
+    for start in range(0, 200, 10):
+        record(sink, *(1.0 / (step + 1) for step in range(start, start + 10)), start=start)
+        time.sleep(0.05)
+    sink.close()
+    saved = tmp_path / f"saved.{extension}"
+    sink.save_plot(saved)
+    if extension == "png":
+        np.testing.assert_array_equal(imread(path), imread(saved))
+    else:
+        assert path.read_text() == saved.read_text()
+
+
+@pytest.mark.fault("E21")
+def test_a_locked_font_cache_delays_the_picture_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a cluster, where many processes make the cache at once or one died doing so."""
+    settings = tmp_path / "settings"
+    settings.mkdir()
+    name = f"fontlist-v{FontManager.__version__}.json"
+    (settings / f"{name}.matplotlib-lock").touch()
+    monkeypatch.setenv("MPLCONFIGDIR", str(settings))
+    assert_a_picture_comes(tmp_path / "run.png")
+    assert not (settings / name).exists(), "somebody else has it"
+
+
+@pytest.mark.fault("E22")
+def test_a_folder_for_settings_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path / "file" / "settings"))
+    assert_a_picture_comes(tmp_path / "run.png")
+
+
+def assert_a_picture_comes(path: Path) -> None:
+    sink = PlotSink(summary=False, display="image", image_path=path, image_every_s=0.0)
+    worst_s = 0.0
+    until = time.monotonic() + 60.0
+    while not path.exists() and time.monotonic() < until:
+        before = time.thread_time()
+        record(sink, 1.0)
+        worst_s = max(worst_s, time.thread_time() - before)
+        time.sleep(0.02)
+    assert path.read_bytes().endswith(PNG_END)
+    assert worst_s < 0.05, "the loop has no part in it"
+    sink.close()
+
+
 # -- the end of the training process
 
 TRAINING = """
@@ -319,6 +378,7 @@ def test_a_script_that_a_broken_pipe_would_end(tmp_path: Path) -> None:
     assert out == "trained\n"
 
 
+@pytest.mark.fault("C9")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_worker_that_outlives_the_training_does_not_keep_the_process(tmp_path: Path) -> None:
     """A forked data loader inherits the pipe. As long as it held it open, the window would stay."""

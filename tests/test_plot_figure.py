@@ -109,6 +109,7 @@ def test_a_new_metric_joins_without_replacing_the_others() -> None:
     assert legend_texts(axes) == ["b"]
 
 
+@pytest.mark.fault("E9", "E9b")
 @pytest.mark.parametrize("scale", ["linear", "log", "symlog"])
 @pytest.mark.parametrize(
     "values",
@@ -137,6 +138,7 @@ def test_any_values_draw_on_any_scale_with_finite_limits(scale: str, values: lis
     assert scale != "log" or low > 0.0
 
 
+@pytest.mark.fault("E8")
 def test_a_log_axis_leaves_out_what_it_cannot_show_and_says_so() -> None:
     axes = drawn(loss_panel("a", yscale="log"), {"a": history_of([1.0, 0.0, -1.0, 2.0])}).figure.axes[0]
     values = line(axes, "a").get_ydata()
@@ -152,12 +154,14 @@ def test_nan_and_inf_are_marked_on_the_time_axis_and_counted() -> None:
     assert note(axes) == "1 NaN · 1 inf"
 
 
+@pytest.mark.fault("I1")
 def test_steps_that_go_back_begin_a_new_piece_of_line() -> None:
     axes = drawn(loss_panel("a"), {"a": history_of([3, 2, 1, 2, 1], steps=[0, 1, 2, 1, 2])}).figure.axes[0]
     assert line(axes, "a").get_xdata().tolist() == [0.0, 1.0, 2.0, 1.0, 1.0, 2.0]
     assert np.flatnonzero(np.isnan(line(axes, "a").get_ydata())).tolist() == [3]
 
 
+@pytest.mark.fault("E9b")
 def test_points_without_a_neighbour_are_seen() -> None:
     axes = drawn(loss_panel("a"), {"a": history_of([1, math.nan, 2, math.nan, 3, 4])}).figure.axes[0]
     assert line(axes, "a").get_marker() == "o"
@@ -190,6 +194,7 @@ def test_alerts_are_lines_at_their_steps() -> None:
     assert any("loss spike at step 3 · nan at step 7" in text.get_text() for text in figure.texts)
 
 
+@pytest.mark.fault("E9b")
 def test_no_data_says_so_and_empty_cells_have_no_axes() -> None:
     figure = TrainingFigure((6.0, 4.0))
     figure.show(Plan(2, 2, (6.0, 4.0), (loss_panel(), loss_panel())), {})
@@ -235,6 +240,7 @@ def test_any_size_draws(size: tuple[float, float]) -> None:
 # -- words
 
 
+@pytest.mark.fault("E12", "E14", "E15")
 def test_nasty_words_are_drawn_letter_for_letter(caplog: pytest.LogCaptureFixture) -> None:
     histories = {name: history_of([1.0, 2.0]) for name in NASTY}
     for name in NASTY:
@@ -246,10 +252,12 @@ def test_nasty_words_are_drawn_letter_for_letter(caplog: pytest.LogCaptureFixtur
         assert not caplog.records
 
 
+@pytest.mark.fault("E13")
 def test_a_leading_underscore_stays_in_the_legend() -> None:
     assert legend_texts(drawn(loss_panel("_hidden"), {"_hidden": history_of([1, 2])}).figure.axes[0]) == ["_hidden"]
 
 
+@pytest.mark.fault("E17")
 def test_more_metrics_than_fit_are_counted_in_the_legend() -> None:
     names = [f"a_rather_long_metric_name_{index}" for index in range(60)]
     figure = drawn(loss_panel(*names), {name: history_of([1, 2]) for name in names}).figure
@@ -270,6 +278,7 @@ def test_the_legend_lies_above_the_axes_and_reads_along_the_rows() -> None:
     assert [name for row in sorted(rows) for _, name in sorted(rows[row])] == names
 
 
+@pytest.mark.fault("E13")
 def test_no_legend_and_no_grid_where_not_wanted() -> None:
     axes = drawn(loss_panel("a", legend=False, grid=False), {"a": history_of([1, 2])}).figure.axes[0]
     assert axes.get_legend() is None
@@ -300,6 +309,7 @@ def other_settings() -> Iterator[None]:
         yield
 
 
+@pytest.mark.fault("E7")
 @pytest.mark.usefixtures("other_settings")
 def test_the_users_settings_neither_break_the_figure_nor_change() -> None:
     before = dict(matplotlib.rcParams)
@@ -375,6 +385,7 @@ def test_of_many_points_every_extreme_and_every_gap_stays() -> None:
     assert (np.diff(points.x) > 0).all()
 
 
+@pytest.mark.fault("E9")
 def test_values_far_out_are_clipped_and_few_points_stay_as_they_are() -> None:
     points = points_of(history_of([1e308, -1e308, 2.0]))
     assert points.y.tolist() == [FARTHEST, -FARTHEST, 2.0]
@@ -415,6 +426,7 @@ def test_numbers_by_themselves() -> None:
     assert [short(value) for value in (0.245123, 181234.0, math.nan, -math.inf)] == ["0.2451", "181.2k", "nan", "-inf"]
 
 
+@pytest.mark.fault("F16")
 def test_foreign_text_is_made_visible() -> None:
     assert visible("two\nlines\x1b[1m\u202e\ud800") == r"two\nlines\x1b[1m\u202e\ud800"
     assert visible("a\u00a0b") == "a b"

@@ -183,3 +183,18 @@ def test_the_summary_says_what_drawing_has_cost(capsys: pytest.CaptureFixture[st
     now[0] = 10.0
     sink.close()
     assert "  figure drawn once in this process: 0.0 s, 0.0 % of the time\n" in capsys.readouterr().out
+
+
+@pytest.mark.fault("D19")
+@pytest.mark.parametrize(("on_rank", "shows"), [(0, False), (3, True), (None, True)])
+def test_of_many_processes_one_shows_and_prints(
+    on_rank: int | None, shows: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    viewer = Viewer()
+    sink = PlotSink(TrainingVisualizerConfig(update_interval=1), display=viewer.show, on_rank=on_rank)
+    monkeypatch.setenv("RANK", "3")  # as launchers and late set-up code do
+    sink.record(TrainingSnapshot(0, 0.5))
+    sink.close()
+    assert bool(viewer.seen) is shows
+    assert ("Training summary" in capsys.readouterr().out) is shows
+    assert sink.get_metrics_summary()["train_loss"]["count"] == 1, "what is asked for is had everywhere"

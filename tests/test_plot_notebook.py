@@ -6,6 +6,7 @@ import base64
 import io
 import itertools
 import logging
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,7 +31,8 @@ class Kernel:
 
     def __init__(self) -> None:
         self._manager = jupyter_client.KernelManager()
-        self._manager.start_kernel(extra_arguments=["--IPKernelApp.matplotlib=inline"])
+        environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
+        self._manager.start_kernel(env=environment)
         self._client = self._manager.blocking_client()
         self._client.start_channels()
         self._client.wait_for_ready(timeout=60)
@@ -86,6 +88,7 @@ def text_of(messages: list[dict[str, Any]]) -> str:
     return "".join(message["content"]["text"] for message in messages if message["msg_type"] == "stream")
 
 
+@pytest.mark.fault("D16")
 def test_one_output_is_updated_in_place_at_most_twice_a_second(kernel: Kernel) -> None:
     messages = kernel.run("train(400, 0.01, draw_budget=0.6)")
     shown = pictures(messages)
@@ -159,8 +162,8 @@ def test_the_cell_that_trains_in_the_background_goes_on_updating_its_output(kern
 
 
 def test_a_picture_leaves_pyplot_and_the_users_figures_alone(kernel: Kernel) -> None:
-    code = "import matplotlib.pyplot as plt; train(20, 0.0); print(plt.get_fignums(), plt.get_backend())"
-    text = text_of(kernel.run(code))
+    kernel.run("%matplotlib inline\nimport matplotlib.pyplot as plt")
+    text = text_of(kernel.run("train(20, 0.0); print(plt.get_fignums(), plt.get_backend())"))
     assert text.splitlines()[-1].startswith("[] ")
     assert "inline" in text.splitlines()[-1]
 
@@ -177,6 +180,21 @@ def test_a_notebook_that_is_run_as_a_whole_holds_one_picture() -> None:
     assert base64.b64decode(images[0].data["image/png"]).startswith(b"\x89PNG")
     (text,) = (output.text for output in outputs if output.output_type == "stream")
     assert "Training summary: a run" in text
+
+
+@pytest.mark.fault("A23")
+def test_a_backend_that_breaks_the_import_of_matplotlib_ends_no_cell() -> None:
+    kernel = Kernel()
+    try:
+        messages = kernel.run(
+            "import os; os.environ['MPLBACKEND'] = 'nonsense'; import sys; assert 'matplotlib' not in sys.modules\n"
+            + PREAMBLE
+            + "train(3, 0.0, summary=False); print('trained')"
+        )
+    finally:
+        kernel.stop()
+    assert text_of(messages).endswith("trained\n")
+    assert not pictures(messages)
 
 
 def test_outside_a_kernel_it_is_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -24,6 +24,7 @@ def drawn(points: Points) -> set[tuple[float, float]]:
     return set(zip(points.x[there].tolist(), points.y[there].tolist(), strict=True))
 
 
+@pytest.mark.fault("E16")
 @pytest.mark.parametrize("count", [3_000, 100_000, 3_000_000])
 def test_every_planted_spike_is_drawn(count: int) -> None:
     values = noise(count)
@@ -51,6 +52,7 @@ def test_spikes_anywhere_are_seen_where_they_are(seed: int) -> None:
         assert points.y[near].max() >= value if value > 0 else points.y[near].min() <= value
 
 
+@pytest.mark.fault("E16")
 def test_however_long_the_run_the_line_is_as_fine_and_no_longer() -> None:
     history = History()
     values = noise(200_000)

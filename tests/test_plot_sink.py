@@ -84,6 +84,7 @@ def test_the_summary_and_the_figure_of_a_long_run_miss_nothing() -> None:
     assert top > 77.0
 
 
+@pytest.mark.fault("E3", "E6", "E7")
 def test_the_figure_never_touches_pyplot() -> None:
     code = (
         "import sys; from sinks.plotting.sink import PlotSink; from m.metrics.snapshot import TrainingSnapshot as S\n"
@@ -93,6 +94,7 @@ def test_the_figure_never_touches_pyplot() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.fault("E10", "E11", "E12", "E13", "E14")
 def test_nasty_names_and_values_are_clean_where_warnings_are_errors(tmp_path: Path) -> None:
     code = """
 import math, sys
@@ -339,6 +341,7 @@ def test_equal_figures_make_equal_files(tmp_path: Path) -> None:
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
+@pytest.mark.fault("E18")
 @pytest.mark.parametrize("name", ["run", "run.jpg", "run.", "run.png.gz", ".png"])
 def test_an_extension_that_is_not_supported(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match=r"supported are \.png, \.pdf, \.svg"):
@@ -346,6 +349,7 @@ def test_an_extension_that_is_not_supported(tmp_path: Path, name: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.fault("E18")
 @pytest.mark.parametrize(
     ("path", "error"), [("", ValueError), ("a\0b.png", ValueError), (None, TypeError), (b"run.png", TypeError)]
 )
@@ -354,12 +358,14 @@ def test_a_path_that_is_none(path: Any, error: type[Exception]) -> None:
         PlotSink(summary=False).save_plot(path)
 
 
+@pytest.mark.fault("E18")
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "plots.png").mkdir()
     with pytest.raises(IsADirectoryError, match="is a folder"):
         PlotSink(summary=False).save_plot(tmp_path / "plots.png")
 
 
+@pytest.mark.fault("E19")
 def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk used to replace a good picture by half of one."""
     sink = fed(PlotSink.loss(summary=False), 3.0)
@@ -438,6 +444,7 @@ def test_drawing_while_another_thread_records() -> None:
     assert errors == []
 
 
+@pytest.mark.fault("D17")
 def test_a_redraw_is_due_at_multiples_and_at_the_first_step_past_one() -> None:
     sink = PlotSink(TrainingVisualizerConfig(update_interval=25), summary=False)
     due: list[int] = []
@@ -452,6 +459,7 @@ def test_a_redraw_is_due_at_multiples_and_at_the_first_step_past_one() -> None:
     assert due == [31, 51, 75, 50]
 
 
+@pytest.mark.fault("A21")
 def test_a_copied_model_keeps_its_sink_and_a_pickled_one_gets_a_closed_one(capsys: pytest.CaptureFixture[str]) -> None:
     sink = fed(PlotSink(), 1.0)
     sink.force_update()

@@ -1,8 +1,8 @@
 """Real windows on an X server of the tests' own, with keys and mouse from outside.
 
-Needs Xvfb, xdotool and xwd (``apt-get install xvfb xdotool x11-apps``) and, for each backend, its toolkit. That of QtAgg comes with
-the extra ``test``, but for the libraries of the X server's protocol (``apt-get install libegl1 libxcb-cursor0
-libxkbcommon-x11-0 ...``; all of them are in ``.ci/run``).
+Needs Xvfb, xdotool and xwd (``apt-get install xvfb xdotool x11-apps``) and, for each backend, its toolkit. That of
+QtAgg comes with the extra ``test``, but for the libraries of the X server's protocol (``apt-get install libegl1
+libxcb-cursor0 libxkbcommon-x11-0 ...``; all of them are in ``.ci/run``).
 """
 
 from __future__ import annotations
@@ -113,6 +113,7 @@ def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [entry.getMessage() for entry in caplog.records if entry.name.startswith("sinks.plotting")]
 
 
+@pytest.mark.fault("E4")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_user_zooms_and_follows_again(backend: str, screen: str) -> None:
     """The script of the user is ``window_driver.py``: the zoom tool, updates meanwhile, f, home, another size, q."""
@@ -156,6 +157,7 @@ def test_auto_opens_a_window_that_goes_at_close(
     assert messages(caplog) == []
 
 
+@pytest.mark.fault("E5")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_window_that_the_user_closes(
     backend: str, screen: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
@@ -175,6 +177,7 @@ def test_a_window_that_the_user_closes(
     assert windows(screen, "to be closed") == []
 
 
+@pytest.mark.fault("C9", "E2")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_screen_that_goes_away(
     backend: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -197,6 +200,7 @@ def test_a_screen_that_goes_away(
     assert sink.get_metrics_summary()["train_loss"]["count"] == 21
 
 
+@pytest.mark.fault("E1")
 def test_a_screen_that_is_not_there(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setenv("DISPLAY", ":4711")
     monkeypatch.delenv("MPLBACKEND")

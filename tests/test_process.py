@@ -3,81 +3,19 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import textwrap
 import threading
 import time
-from pathlib import Path
 
 import pytest
+from fault_injection import FORK, HANGS_AFTER_S, run, start, told
 
 from m import MetricsHub
-
-ROOT = Path(__file__).parents[1]
-HANGS_AFTER_S = 10
-
-PRELUDE = f"""
-import faulthandler
-faulthandler.dump_traceback_later({HANGS_AFTER_S}, exit=True)
-import atexit, gc, os, signal, sys, threading, time
-from m import MetricsHub, TrainingSnapshot
-
-def say(*words):
-    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
-
-def snapshot(step=0):
-    return TrainingSnapshot(step=step, train_loss=0.5)
-
-class Telling:
-    "A sink that tells what it is called with."
-    def __init__(self, name="sink"):
-        self.name = name
-    def record(self, snapshot):
-        say(self.name, "record", snapshot.step)
-    def flush(self):
-        say(self.name, "flush")
-    def close(self):
-        say(self.name, "close")
-
-class Stuck(Telling):
-    "A sink that never comes back."
-    def record(self, snapshot):
-        say("stuck")
-        threading.Event().wait()
-"""
-
-
-def start(code: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", "-X", "dev", "-c", PRELUDE + textwrap.dedent(code)],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def run(code: str) -> tuple[list[str], str, int]:
-    """What it told, what it complained about, and how it ended."""
-    process = start(code)
-    out, err = process.communicate(timeout=2 * HANGS_AFTER_S)
-    return out.splitlines(), err, process.returncode
-
-
-def told(process: subprocess.Popen[str], line: str) -> None:
-    """Wait until ``process`` has told ``line``."""
-    assert process.stdout is not None
-    for got in process.stdout:
-        if got.strip() == line:
-            return
-    raise AssertionError(f"it never said {line!r}: {process.stderr.read() if process.stderr else ''}")
-
 
 # -- exit --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("B1")
 @pytest.mark.parametrize(
     ("end", "code"),
     [
@@ -99,6 +37,7 @@ def test_a_hub_that_nobody_closes_is_closed_at_exit(end: str, code: int) -> None
     assert "Exception ignored" not in err
 
 
+@pytest.mark.fault("B1")
 def test_a_hub_that_was_let_go_of_is_closed_at_exit() -> None:
     out, err, status = run("""
         def train():
@@ -113,6 +52,7 @@ def test_a_hub_that_was_let_go_of_is_closed_at_exit() -> None:
     assert (err, status) == ("", 0)
 
 
+@pytest.mark.fault("B2")
 def test_what_is_queued_is_delivered_at_exit() -> None:
     out, err, status = run("""
         gate = threading.Event()
@@ -130,6 +70,7 @@ def test_what_is_queued_is_delivered_at_exit() -> None:
     assert (err, status) == ("", 0)
 
 
+@pytest.mark.fault("B5")
 def test_a_sink_whose_thread_never_began_is_closed_at_exit() -> None:
     """Python 3.12 starts no thread at its exit: "can't create new thread at interpreter shutdown"."""
     out, err, status = run("""
@@ -161,6 +102,7 @@ def test_a_sink_that_closes_the_hub_from_its_thread_is_waited_for_at_exit() -> N
     assert (err, status) == ("", 0)
 
 
+@pytest.mark.fault("B2", "B3")
 def test_stuck_sinks_hold_the_exit_for_one_budget_only() -> None:
     """Unbounded joins at exit have held cluster nodes for hours; here four hubs share half a second."""
     process = start("""
@@ -176,6 +118,7 @@ def test_stuck_sinks_hold_the_exit_for_one_budget_only() -> None:
     assert err.count("sink Stuck: missed 1 of 1 snapshots") == 4
 
 
+@pytest.mark.fault("B3")
 def test_one_interrupt_at_exit_ends_the_waiting_for_every_hub() -> None:
     process = start("""
         hubs = [MetricsHub([Telling()], close_timeout=1000.0) for _ in range(3)]
@@ -189,6 +132,7 @@ def test_one_interrupt_at_exit_ends_the_waiting_for_every_hub() -> None:
     assert process.returncode in (0, -signal.SIGINT, 130)
 
 
+@pytest.mark.fault("B6")
 def test_emits_after_the_end_are_silent_apart_from_one_line() -> None:
     """An older atexit function runs after ours, finalisers run later still, when modules are half gone."""
     out, err, status = run("""
@@ -223,27 +167,8 @@ def test_a_strict_hub_whose_sink_fails_does_not_keep_the_others_from_closing_at_
 
 # -- fork --------------------------------------------------------------------------------------------------------------
 
-FORK = """
-import warnings
-warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 warns of a fork beside threads
 
-def fork():
-    faulthandler.cancel_dump_traceback_later()  # its thread does not survive the fork, and the child would wait for it
-    pid = os.fork()
-    faulthandler.dump_traceback_later(20, exit=True)
-    return pid
-
-def in_child(work):
-    "Do ``work`` in a forked child that ends like any program."
-    pid = fork()
-    if pid == 0:
-        work()
-        sys.exit(0)
-    _, status = os.waitpid(pid, 0)
-    say("child ended", os.waitstatus_to_exitcode(status))
-"""
-
-
+@pytest.mark.fault("C4", "C5")
 @pytest.mark.parametrize("background", [False, True], ids=["inline", "background"])
 def test_a_forked_child_writes_nothing_and_closes_nothing(background: bool) -> None:
     """A data loader's worker inherits the hub: what it emits or closes would reach the parent's files twice."""
@@ -280,6 +205,7 @@ def test_a_forked_child_writes_nothing_and_closes_nothing(background: bool) -> N
     assert (err, status) == ("", 0)
 
 
+@pytest.mark.fault("C1")
 def test_a_fork_inside_a_sink_delivers_only_in_the_parent() -> None:
     """The child comes back from the fork in the middle of a delivery, with snapshots waiting behind it."""
     out, err, status = run(
@@ -304,6 +230,7 @@ def test_a_fork_inside_a_sink_delivers_only_in_the_parent() -> None:
     assert (err, status) == ("", 0)
 
 
+@pytest.mark.fault("B4", "C1")
 def test_forks_beside_busy_threads_never_hang() -> None:
     """A lock that another thread holds at the fork is held for ever in the child."""
     out, err, status = run(
@@ -338,6 +265,7 @@ def test_forks_beside_busy_threads_never_hang() -> None:
     assert (err, status) == ("", 0)
 
 
+@pytest.mark.fault("C5")
 def test_a_child_may_have_a_hub_of_its_own() -> None:
     out, err, status = run(
         FORK
@@ -358,6 +286,7 @@ def test_a_child_may_have_a_hub_of_its_own() -> None:
 # -- signals -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("B8", "C6")
 def test_a_hub_installs_no_handler_starts_no_thread_and_opens_nothing() -> None:
     out, err, status = run("""
         seen = []
@@ -375,6 +304,7 @@ def test_a_hub_installs_no_handler_starts_no_thread_and_opens_nothing() -> None:
     assert status == 0
 
 
+@pytest.mark.fault("B8")
 def test_by_default_the_signal_still_kills_but_after_the_sinks_are_closed() -> None:
     process = start("""
         hub = MetricsHub([Telling()])
@@ -392,6 +322,7 @@ def test_by_default_the_signal_still_kills_but_after_the_sinks_are_closed() -> N
     assert err == ""
 
 
+@pytest.mark.fault("B8")
 def test_the_users_own_handler_is_called_afterwards() -> None:
     out, err, status = run("""
         signal.signal(signal.SIGUSR1, lambda number, frame: say("user", number == signal.SIGUSR1))
@@ -459,6 +390,7 @@ def test_a_signal_in_the_middle_of_a_sink_closes_after_everybody_has_the_snapsho
     assert (err, status) == ("", 5)
 
 
+@pytest.mark.fault("B8")
 def test_a_second_signal_does_not_wait_for_a_sink_that_is_stuck() -> None:
     """The first waits for the sink to return; a process that only ``kill -9`` can end would be worse."""
     process = start("""
@@ -475,6 +407,7 @@ def test_a_second_signal_does_not_wait_for_a_sink_that_is_stuck() -> None:
     assert process.returncode == -signal.SIGTERM
 
 
+@pytest.mark.fault("C4")
 def test_in_a_forked_child_only_the_default_happens() -> None:
     out, err, status = run(
         FORK

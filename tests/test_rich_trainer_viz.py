@@ -84,6 +84,7 @@ def test_every_order_of_calls_is_safe() -> None:
     assert file.getvalue() == text
 
 
+@pytest.mark.fault("I4")
 def test_a_resumed_run_starts_where_it_was() -> None:
     screen, file = console()
     with RichTrainerVisualizer(VisualizationConfig(table_update_interval=1), screen) as visualizer:

@@ -22,6 +22,7 @@ def test_by_default_a_run_has_no_length_and_begins_at_nothing() -> None:
         run.description = "other"  # type: ignore[misc]
 
 
+@pytest.mark.fault("C8")
 def test_ids_differ_even_after_the_same_seed() -> None:
     """An id from a seeded generator repeats with the seed, and the generator's state is copied by fork."""
     ids = set()

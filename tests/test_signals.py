@@ -66,6 +66,7 @@ def test_a_hub_that_never_ran_closes_without_a_run() -> None:
     assert seen == []
 
 
+@pytest.mark.fault("A17")
 def test_receivers_are_called_in_the_order_of_connection() -> None:
     """Blinker keeps receivers in a set of ids, so their order differs between two identical programs."""
     seen: list[int] = []
@@ -174,6 +175,7 @@ def test_a_strict_hub_raises_what_a_receiver_raises() -> None:
         hub.emit(snapshot())
 
 
+@pytest.mark.fault("A16")
 def test_a_coroutine_function_is_refused_when_it_is_connected() -> None:
     """Blinker says so at the first send, in the middle of the training loop."""
 

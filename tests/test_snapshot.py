@@ -62,6 +62,7 @@ def test_it_is_frozen_and_has_slots() -> None:
     assert not hasattr(snapshot, "__dict__")
 
 
+@pytest.mark.fault("A20")
 def test_two_of_the_same_values_are_equal_and_none_can_be_hashed() -> None:
     """A frozen data class looks hashable, but the dictionaries in it are not."""
     assert TrainingSnapshot(1, 0.5, custom_metrics={"a": 1.0}) == TrainingSnapshot(1, 0.5, custom_metrics={"a": 1.0})
@@ -78,6 +79,7 @@ def test_it_survives_copy_pickle_replace_and_asdict() -> None:
     assert dataclasses.asdict(snapshot)["custom_metrics"] == {"a": 1.0}
 
 
+@pytest.mark.fault("A19")
 def test_it_owns_its_dictionaries() -> None:
     """A loop that reuses one dictionary for every step must not change the snapshots of the steps before."""
     metrics: dict[str, Any] = {"accuracy": 0.5}
@@ -91,6 +93,7 @@ def test_it_owns_its_dictionaries() -> None:
     assert second.custom_metrics == {"accuracy": 0.5, "phase": "warm-up"}
 
 
+@pytest.mark.fault("A19", "F4")
 def test_an_array_changed_afterwards_does_not_change_what_was_measured() -> None:
     loss = np.array(0.5)
     snapshot = TrainingSnapshot(1, loss)  # type: ignore[arg-type]
@@ -98,6 +101,7 @@ def test_an_array_changed_afterwards_does_not_change_what_was_measured() -> None
     assert snapshot.train_loss == 0.5
 
 
+@pytest.mark.fault("A20", "F13")
 @pytest.mark.parametrize("step", [7, np.int64(7), np.uint8(7), np.array(7), 7.0, np.float32(7.0)])
 def test_a_whole_number_of_any_kind_is_a_step(step: Any) -> None:
     snapshot = TrainingSnapshot(step, 0.5)
@@ -105,6 +109,7 @@ def test_a_whole_number_of_any_kind_is_a_step(step: Any) -> None:
     assert type(snapshot.step) is int
 
 
+@pytest.mark.fault("F13")
 def test_a_step_may_be_negative_or_a_bool() -> None:
     assert TrainingSnapshot(-1, 0.5).step == -1
     assert type(TrainingSnapshot(True, 0.5).step) is int
@@ -115,6 +120,7 @@ class Grumpy:
         raise RuntimeError("no")
 
 
+@pytest.mark.fault("A20")
 @pytest.mark.parametrize("step", ["7", 7.5, None, float("nan"), float("inf"), [7], np.array([1, 2]), 1j, Grumpy()])
 def test_what_is_no_whole_number_is_no_step(step: Any) -> None:
     with pytest.raises(TypeError, match="step must be a whole number"):
@@ -146,6 +152,7 @@ def test_nan_and_infinity_are_measurements() -> None:
     assert snapshot.gradient_norm != snapshot.gradient_norm
 
 
+@pytest.mark.fault("F15")
 def test_experts_may_be_numbered_by_anything_that_is_a_number() -> None:
     utilization: Any = {np.int64(0): np.float32(0.25), "1": 0.25, 2.0: np.array([0.5])}
     snapshot = TrainingSnapshot(1, 0.5, expert_utilization=utilization)
@@ -153,6 +160,7 @@ def test_experts_may_be_numbered_by_anything_that_is_a_number() -> None:
     assert all(type(expert) is int for expert in snapshot.expert_utilization)
 
 
+@pytest.mark.fault("F15")
 def test_an_expert_without_a_number_or_given_twice_is_left_out_and_counted() -> None:
     """``int(inf)`` raises OverflowError, which is neither TypeError nor ValueError; 1.5 is not expert 1."""
     before = unconvertible_count()
@@ -181,6 +189,7 @@ def test_custom_metrics_keep_text_flags_and_the_users_own_objects() -> None:
     assert kept == {"phase": "warm-up", "flag": True, "count": 3, "own": own, "list": [1, 2]}
 
 
+@pytest.mark.fault("F3")
 def test_custom_metrics_give_up_arrays_that_are_not_one_number() -> None:
     given = {"one": np.array([1.5]), "many": np.zeros(3), "text": np.str_("eval")}
     kept = TrainingSnapshot(1, 0.5, custom_metrics=given).custom_metrics
@@ -189,6 +198,7 @@ def test_custom_metrics_give_up_arrays_that_are_not_one_number() -> None:
     assert type(kept["text"]) is str
 
 
+@pytest.mark.fault("F14")
 def test_names_that_are_no_text_become_text_and_stay_apart() -> None:
     given: Any = {0: 1.0, "0": 2.0, (1, 2): 3.0, Grumpy: 4.0}
     kept = TrainingSnapshot(1, 0.5, custom_metrics=given).custom_metrics
@@ -197,6 +207,7 @@ def test_names_that_are_no_text_become_text_and_stay_apart() -> None:
     assert all(type(name) is str for name in kept)
 
 
+@pytest.mark.fault("F14")
 def test_a_name_whose_text_cannot_be_had_is_left_out() -> None:
     assert TrainingSnapshot(1, 0.5, custom_metrics={Grumpy(): 1.0, "a": 2.0}).custom_metrics == {"a": 2.0}  # type: ignore[dict-item]
 

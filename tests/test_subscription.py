@@ -80,6 +80,7 @@ def test_a_sink_may_take_itself_away(hubs: Make) -> None:
     assert (subscription.stats().emitted, subscription.stats().delivered) == (1, 1)
 
 
+@pytest.mark.fault("A13")
 def test_subscribing_in_one_thread_while_another_emits_loses_nothing(hubs: Make) -> None:
     steady: list[int] = []
     hub = hubs([lambda s: steady.append(s.step)])
@@ -108,6 +109,7 @@ def test_subscribing_in_one_thread_while_another_emits_loses_nothing(hubs: Make)
     assert failures == []
 
 
+@pytest.mark.fault("A15")
 @pytest.mark.parametrize("sink", [Recording(), print, [].append], ids=["object", "function", "bound method"])
 def test_the_same_sink_twice_is_refused(hubs: Make, sink: Any) -> None:
     hub = hubs([sink])
@@ -149,6 +151,7 @@ def test_names_are_the_owners_choice_and_never_shared(hubs: Make) -> None:
     assert list(hub.stats().sinks) == names
 
 
+@pytest.mark.fault("A15")
 def test_a_sink_without_a_weak_reference_or_a_hash_can_be_subscribed(hubs: Make) -> None:
     """A weak connection, blinker's default, raises TypeError for such a sink and drops a temporary one at once."""
 
@@ -182,6 +185,7 @@ def test_the_time_spent_in_a_sink_is_its_own(hubs: Make, monkeypatch: pytest.Mon
     assert [each.seconds for each in accounts(hub)] == [0.25, 0.0]
 
 
+@pytest.mark.fault("A4")
 def test_a_slow_inline_sink_is_named_when_the_hub_closes(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -239,6 +243,7 @@ class Flaky:
     def flush(self) -> None: ...
 
 
+@pytest.mark.fault("A2")
 def test_a_sink_that_keeps_failing_is_left_alone_and_tried_again(
     hubs: Make, clock: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -296,6 +301,7 @@ def test_a_flush_that_fails_does_not_prolong_the_rest(hubs: Make, clock: list[fl
     assert hub.subscriptions[0].aside_until == until
 
 
+@pytest.mark.fault("A2")
 def test_rests_grow_to_five_minutes_and_no_further(hubs: Make, clock: list[float]) -> None:
     sink = Flaky()
     hub = hubs([sink])

@@ -71,6 +71,7 @@ def test_a_machine_without_a_driver_has_no_gpu_figures(monkeypatch: pytest.Monke
     assert MachineSampler().read() == Machine(None, None, None, 12.5, 500.0, 40.0)
 
 
+@pytest.mark.fault("A23")
 def test_what_fails_once_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU that fell off the bus makes every question slow; the display asks four times a second."""
     asked: list[str] = []

@@ -18,6 +18,7 @@ def test_defaults_are_the_documented_ones() -> None:
     assert config.custom_table_builder is None
 
 
+@pytest.mark.fault("A22")
 @pytest.mark.parametrize(
     ("field", "value", "error"),
     [

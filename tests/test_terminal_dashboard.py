@@ -107,6 +107,7 @@ def test_at_80_by_24_everything_has_its_place() -> None:
     assert "samples/s           64.00" in shown.text()
 
 
+@pytest.mark.fault("D8")
 @pytest.mark.parametrize("height", range(1, 30))
 @pytest.mark.parametrize("width", [15, 39, 79, 119, 199])
 def test_whatever_the_size_progress_is_last_and_the_loss_never_goes(width: int, height: int) -> None:
@@ -226,6 +227,7 @@ def test_a_custom_table_takes_the_place_of_custom_metrics() -> None:
     assert "── metrics" not in text
 
 
+@pytest.mark.fault("A18")
 def test_a_custom_table_that_raises_is_named_and_the_built_in_one_shown() -> None:
     def build(snapshot: TrainingSnapshot) -> Table:
         raise KeyError("accuracy\x1b[2J")
@@ -246,6 +248,7 @@ def test_alerts_appear_with_the_next_frame_without_a_new_table() -> None:
     assert " ! step 0  dead expert: expert 3 gets nothing" in shown.lines()
 
 
+@pytest.mark.fault("I4")
 def test_the_remaining_time_follows_the_recent_rate_of_this_session() -> None:
     shown = Shown(total=1000)
     shown.state.run = Run("resumed", 1000, 500)

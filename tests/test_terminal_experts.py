@@ -32,6 +32,7 @@ def test_an_overloaded_expert_stands_out() -> None:
     assert any(text == " 0.800" and style is LOOK for text, style in row)
 
 
+@pytest.mark.fault("D15")
 def test_many_experts_become_a_strip_and_then_one_line() -> None:
     loads = dict.fromkeys(range(64), 1.0)
     loads[7] = 0.0

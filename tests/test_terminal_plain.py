@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 
 from m.metrics.run import Run
@@ -48,6 +49,7 @@ def test_tables_that_came_due_between_two_looks_are_one_block_of_the_newest() ->
     assert text.plain.next() == ""
 
 
+@pytest.mark.fault("D6")
 def test_slow_steps_get_a_line_after_a_while_and_a_standing_run_gets_none() -> None:
     text = Text(total=None, interval=1000)
     text.step(0)

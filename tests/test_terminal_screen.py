@@ -34,6 +34,7 @@ def frames(outcome: Outcome) -> list[list[str]]:
     return [screen for screen in outcome.screens if any("status" in line for line in screen)]
 
 
+@pytest.mark.fault("D8")
 @pytest.mark.parametrize(("columns", "lines"), SIZES)
 def test_every_size_shows_the_progress_line_and_no_row_is_wrapped(columns: int, lines: int) -> None:
     outcome = training(columns, lines, then="time.sleep(0.3); os._exit(0)")
@@ -72,6 +73,7 @@ def test_columns_keep_their_place_from_frame_to_frame() -> None:
     assert len(places) == 1
 
 
+@pytest.mark.fault("D4")
 def test_prints_logging_and_warnings_scroll_above_in_their_order() -> None:
     code = """
     import logging, warnings
@@ -141,6 +143,7 @@ def test_close_leaves_the_last_state_a_summary_and_a_visible_cursor() -> None:
     assert not outcome.screen.cursor.hidden
 
 
+@pytest.mark.fault("B1", "B14")
 @pytest.mark.parametrize(
     "end",
     [
@@ -160,6 +163,7 @@ def test_the_cursor_is_visible_however_the_process_ends(end: str) -> None:
     assert b"\x1b[?1049h" not in outcome.raw  # never the alternate screen: what was shown stays readable
 
 
+@pytest.mark.fault("D5")
 def test_a_traceback_is_seen_after_the_dashboard() -> None:
     outcome = training(steps=40, then="raise RuntimeError('training broke')")
 
@@ -167,6 +171,7 @@ def test_a_traceback_is_seen_after_the_dashboard() -> None:
     assert any("RuntimeError: training broke" in line for line in outcome.everything)
 
 
+@pytest.mark.fault("D1")
 def test_a_stopped_terminal_holds_up_neither_the_loop_nor_the_end() -> None:
     """Ctrl-S, a frozen connection: the terminal takes nothing, for as long as it likes."""
     code = """
@@ -196,6 +201,7 @@ def test_a_stopped_terminal_holds_up_neither_the_loop_nor_the_end() -> None:
     assert closing < 3.0
 
 
+@pytest.mark.fault("B11")
 def test_a_terminal_that_hangs_up_ends_the_display_and_not_the_training(tmp_path: object) -> None:
     code = """
     import signal
@@ -225,6 +231,7 @@ def test_a_terminal_that_hangs_up_ends_the_display_and_not_the_training(tmp_path
         assert file.read() == "trained to the end"
 
 
+@pytest.mark.fault("D9")
 def test_a_narrower_terminal_gets_a_new_frame_that_fits() -> None:
     resized = []
 
@@ -236,13 +243,14 @@ def test_a_narrower_terminal_gets_a_new_frame_that_fits() -> None:
     outcome = training(100, 30, steps=500, then="time.sleep(0.3); os._exit(0)", during=narrow)
 
     assert resized
-    after = outcome.raw[outcome.raw.rindex(b"\x1b[J") :].decode()
-    frame = after[: after.index("\x1b[?25h")]
+    after = outcome.raw[outcome.raw.rindex(b"\x1b[1A\x1b[2K") :].decode()
+    frame = after[: after.index("\x1b[?2026l")]
     rows = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", frame).replace("\r", "").split("\n")
     assert len(rows) > 5
     assert all(len(row) < 50 for row in rows)
 
 
+@pytest.mark.fault("C1")
 def test_a_forked_child_prints_to_the_real_stream_and_never_hangs() -> None:
     code = """
     visualizer = RichTrainerVisualizer(VisualizationConfig(refresh_per_second=60, table_update_interval=1))
@@ -268,6 +276,7 @@ def test_a_forked_child_prints_to_the_real_stream_and_never_hangs() -> None:
     assert outcome.raw.count(b"child") == 40  # a word is one write; what print writes after it may come later
 
 
+@pytest.mark.fault("D3")
 def test_two_displays_on_one_terminal_stand_below_each_other() -> None:
     code = """
     one, two = (RichTrainerVisualizer(VisualizationConfig(refresh_per_second=20)) for _ in range(2))
@@ -295,6 +304,7 @@ def test_two_displays_on_one_terminal_stand_below_each_other() -> None:
     assert text.count("✓ first run") == text.count("✓ second run") == 1
 
 
+@pytest.mark.fault("D3")
 def test_a_rich_live_of_the_user_is_left_alone_and_ours_comes_back_afterwards() -> None:
     code = """
     from rich.live import Live
@@ -322,6 +332,7 @@ def test_a_rich_live_of_the_user_is_left_alone_and_ours_comes_back_afterwards() 
     assert "100/100 100%" in text
 
 
+@pytest.mark.fault("D3")
 def test_an_active_rich_live_makes_ours_plain_text() -> None:
     code = """
     from rich.live import Live
@@ -341,6 +352,7 @@ def test_an_active_rich_live_makes_ours_plain_text() -> None:
     assert outcome.lines[-1] == "end"
 
 
+@pytest.mark.fault("D2")
 def test_finalisers_that_print_while_frames_are_drawn_do_not_hang() -> None:
     """The lock order that hangs Rich's Live: a collected object prints in the middle of a refresh."""
     code = """
@@ -369,6 +381,7 @@ def test_finalisers_that_print_while_frames_are_drawn_do_not_hang() -> None:
     assert "end of storm" in outcome.lines[-1]
 
 
+@pytest.mark.fault("D7")
 def test_without_colours_there_is_no_colour_and_everything_else() -> None:
     outcome = training(steps=60, env={"NO_COLOR": "1"})
 
@@ -376,6 +389,7 @@ def test_without_colours_there_is_no_colour_and_everything_else() -> None:
     assert "60/60 100%" in "\n".join(outcome.lines)
 
 
+@pytest.mark.fault("D10")
 def test_a_terminal_without_utf8_gets_ascii() -> None:
     outcome = training(steps=60, env={"PYTHONIOENCODING": "ascii", "LC_ALL": "C"})
 
@@ -384,6 +398,7 @@ def test_a_terminal_without_utf8_gets_ascii() -> None:
     assert "60/60 100%" in "\n".join(outcome.lines)
 
 
+@pytest.mark.fault("D7")
 def test_a_dumb_terminal_gets_text_without_control_codes() -> None:
     outcome = training(steps=60, env={"TERM": "dumb"})
 
@@ -407,6 +422,7 @@ print("threads", threading.active_count())
     assert outcome.lines[-1] == "threads 1"
 
 
+@pytest.mark.fault("B10")
 def test_ctrl_c_twice_leaves_terminal_and_streams_in_order() -> None:
     code = """
     import signal

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ from m.hub.hub import MetricsHub
 from m.metrics.alerts import Alert
 from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
+from m.rich_trainer_viz import RichTrainerVisualizer
 from sinks.terminal.config import VisualizationConfig
 from sinks.terminal.sink import TerminalSink
 
@@ -68,6 +71,17 @@ def test_a_recording_console_can_be_exported() -> None:
     assert "train_loss" in console.export_text()
 
 
+def test_a_console_that_captures_gets_the_end_as_well() -> None:
+    """What ``console.capture()`` takes is what its own thread writes."""
+    file = io.StringIO()
+    console = Console(file=file, width=80)
+    with console.capture() as captured, MetricsHub([TerminalSink(console=console)], strict=True) as hub:
+        hub.emit(TrainingSnapshot(step=0, train_loss=0.25))
+    assert "── summary" in captured.get()
+    assert file.getvalue() == ""
+
+
+@pytest.mark.fault("A7", "A8")
 def test_every_order_of_calls_is_safe() -> None:
     sink, file = in_memory()
     sink.alert(Alert(0, "rule", "before anything"))
@@ -97,6 +111,7 @@ def test_a_second_run_sums_up_the_first() -> None:
     assert "9.0000" not in text
 
 
+@pytest.mark.fault("B13")
 @pytest.mark.parametrize("file", [io.StringIO(), None])
 def test_a_stream_that_is_gone_hurts_nobody(file: io.StringIO | None, monkeypatch: pytest.MonkeyPatch) -> None:
     if file is None:
@@ -110,6 +125,25 @@ def test_a_stream_that_is_gone_hurts_nobody(file: io.StringIO | None, monkeypatc
         hub.emit(TrainingSnapshot(step=step, train_loss=1.0))
     hub.close()
     assert hub.stats().emitted == 30
+
+
+@pytest.mark.fault("A21")
+def test_a_copied_model_keeps_its_display_and_a_pickled_one_gets_a_closed_one() -> None:
+    """An EMA of a model that holds its visualizer used to fail on a lock of Rich's console."""
+    file = io.StringIO()
+    config = VisualizationConfig(custom_table_builder=lambda snapshot: "a lambda, which no pickle takes")
+    with RichTrainerVisualizer(config, console=Console(file=file, width=80)) as visualizer:
+        visualizer.update(TrainingSnapshot(step=0, train_loss=1.0))
+        model = {"weights": [1.0], "visualizer": visualizer}
+        twin = copy.deepcopy(model)["visualizer"]
+        assert twin.sink is copy.copy(visualizer.sink) is visualizer.sink
+        elsewhere = pickle.loads(pickle.dumps(model))["visualizer"]
+        taken(file)
+        elsewhere.update(TrainingSnapshot(step=25, train_loss=1.0))
+        elsewhere.close()
+        assert taken(file) == ""
+        twin.update(TrainingSnapshot(step=50, train_loss=1.0))
+        assert "step   50" in taken(file)
 
 
 PIPED = """
@@ -129,6 +163,7 @@ def piped(env: dict[str, str] | None = None, **how: object) -> subprocess.Comple
     return subprocess.run([sys.executable, "-c", PIPED], env=environment, timeout=60, **how)  # type: ignore[call-overload, no-any-return]
 
 
+@pytest.mark.fault("D6", "D7", "D10")
 @pytest.mark.parametrize(
     "env", [{}, {"PYTHONIOENCODING": "ascii"}, {"TERM": "dumb"}, {"FORCE_COLOR": "1"}, {"TTY_COMPATIBLE": "1"}]
 )
@@ -144,6 +179,7 @@ def test_into_a_pipe_go_blocks_of_text_and_no_control_code(env: dict[str, str]) 
         assert result.stdout.isascii()
 
 
+@pytest.mark.fault("B12")
 def test_a_reader_that_leaves_does_not_end_the_training() -> None:
     reader, writer = os.pipe()
     os.close(reader)
@@ -154,6 +190,7 @@ def test_a_reader_that_leaves_does_not_end_the_training() -> None:
     assert (result.returncode, result.stderr) == (0, b"")
 
 
+@pytest.mark.fault("B13")
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
 def test_a_full_disk_does_not_end_the_training() -> None:
     with open("/dev/full", "wb") as full:

@@ -22,6 +22,7 @@ def test_tables_are_due_at_multiples_of_the_interval() -> None:
     assert due_at(list(range(60)), 25) == [0, 25, 50]
 
 
+@pytest.mark.fault("D17")
 def test_a_loop_that_jumps_over_a_multiple_gets_its_table_at_the_first_step_past_it() -> None:
     assert due_at([1, 11, 21, 31, 41, 51, 61], 25) == [31, 51]
 
@@ -74,6 +75,7 @@ def test_a_loss_that_was_never_given_is_not_invented() -> None:
     assert state.train_loss.last is None
 
 
+@pytest.mark.fault("F17")
 def test_names_and_alerts_are_bounded() -> None:
     state = State(interval=1)
     for step in range(MAX_NAMES + 50):

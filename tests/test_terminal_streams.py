@@ -12,6 +12,7 @@ import pytest
 from sinks.terminal.streams import MOST_WAITING, PrintAbove, PrintQueue, Redirection
 
 
+@pytest.mark.fault("D2")
 def test_text_is_queued_in_order_and_whoever_prints_wakes_the_display() -> None:
     woken: list[int] = []
     prints = PrintQueue(lambda: woken.append(1))

@@ -25,6 +25,7 @@ DANGEROUS = [
 ]
 
 
+@pytest.mark.fault("D13")
 @pytest.mark.parametrize("text", DANGEROUS)
 def test_nothing_that_could_control_a_terminal_is_left(text: str) -> None:
     shown = safe(f"loss{text}end")
@@ -35,16 +36,19 @@ def test_nothing_that_could_control_a_terminal_is_left(text: str) -> None:
     shown.encode("utf-8")
 
 
+@pytest.mark.fault("F16")
 def test_what_was_replaced_stays_visible() -> None:
     assert safe("\x1b[31m") == "␛[31m"
     assert safe("a\nb") == "a␊b"
 
 
+@pytest.mark.fault("D12")
 @pytest.mark.parametrize("text", ["train_loss", "acc[/]", "[red]x", ":fire:", "损失", "größe"])
 def test_ordinary_names_and_markup_stay_as_they_are(text: str) -> None:
     assert safe(text) == text
 
 
+@pytest.mark.fault("D13")
 def test_long_names_are_cut_in_the_middle() -> None:
     assert shorten("a_very_long_metric_name", 11) == "a_ver…_name"
     assert shorten("short", 11) == "short"

@@ -47,6 +47,7 @@ def test_stopping_gives_up_on_an_action_that_does_not_end() -> None:
     release.set()
 
 
+@pytest.mark.fault("D18")
 def test_an_action_that_keeps_failing_ends_the_thread_and_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     calls = []
 

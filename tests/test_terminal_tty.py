@@ -40,6 +40,7 @@ def test_the_callers_descriptor_stays_blocking(ends: tuple[int, int]) -> None:
     terminal.close()
 
 
+@pytest.mark.fault("D1")
 def test_a_terminal_that_takes_nothing_keeps_the_rest_for_later(ends: tuple[int, int]) -> None:
     terminal = Terminal(ends[1])
     data = bytes(range(32, 127)) * 3000
@@ -67,6 +68,7 @@ def test_the_size_follows_the_terminal(ends: tuple[int, int]) -> None:
     terminal.size()
 
 
+@pytest.mark.fault("B11")
 def test_a_terminal_that_hung_up_is_gone_and_stays_quiet(ends: tuple[int, int]) -> None:
     terminal = Terminal(ends[1])
     os.close(ends[0])

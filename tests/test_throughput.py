@@ -71,6 +71,7 @@ def test_a_step_that_goes_back_starts_afresh() -> None:
     assert meter.steps_per_second == pytest.approx(2.0)
 
 
+@pytest.mark.fault("B16")
 def test_a_clock_that_stands_still_or_goes_back_gives_no_rate() -> None:
     meter = RateMeter()
     meter.observe(5.0, 0)

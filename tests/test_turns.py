@@ -17,6 +17,7 @@ from m import Alert, MetricsHub, TrainingSnapshot
 # -- interrupts ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("A3")
 def test_an_interrupt_inside_a_sink_passes_once_the_others_have_the_snapshot(hubs: Make) -> None:
     before, after = Recording(), Recording()
     hub = hubs([before, Raising(KeyboardInterrupt()).record, after])
@@ -32,6 +33,7 @@ def test_an_interrupt_inside_a_sink_passes_once_the_others_have_the_snapshot(hub
     assert after.log[-1] == ("record", 1), "the hub works on"
 
 
+@pytest.mark.fault("A3")
 def test_interrupts_at_any_moment_leave_the_hub_in_order() -> None:
     """Ctrl-C can arrive between any two steps of the interpreter: also after a turn was taken and before it is noted.
 
@@ -97,6 +99,7 @@ def test_what_an_interrupt_left_behind_comes_before_the_next_snapshot(hubs: Make
     assert seen == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.fault("A3")
 def test_what_a_users_signal_handler_raises_inside_a_sink_is_not_the_sinks_failure(hubs: Make) -> None:
     """``sys.exit`` in a SIGTERM handler, or a step time-out by SIGALRM, may strike while a sink is running.
 
@@ -123,6 +126,7 @@ def test_what_a_users_signal_handler_raises_inside_a_sink_is_not_the_sinks_failu
 # -- emits from inside -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("A11")
 def test_an_emit_from_a_sink_is_delivered_right_after_the_current_snapshot(hubs: Make) -> None:
     seen: list[Any] = []
     hub = hubs(strict=True)
@@ -139,6 +143,7 @@ def test_an_emit_from_a_sink_is_delivered_right_after_the_current_snapshot(hubs:
     assert seen == [(name, step) for step in (1, 101, 2, 102) for name in ("derive", "last")]
 
 
+@pytest.mark.fault("A11")
 def test_a_sink_that_emits_for_every_snapshot_is_stopped(hubs: Make, caplog: pytest.LogCaptureFixture) -> None:
     """With plain blinker this is a RecursionError at depth 498; with a queue alone it would never end."""
     hub = hubs()
@@ -152,6 +157,7 @@ def test_a_sink_that_emits_for_every_snapshot_is_stopped(hubs: Make, caplog: pyt
     accounts(hub)
 
 
+@pytest.mark.fault("A11")
 def test_a_sink_that_emits_two_for_every_snapshot_stays_within_memory(hubs: Make) -> None:
     """Two for each one, sixteen deep, are 131,071 snapshots if nothing bounds what waits."""
     hub = hubs()
@@ -175,6 +181,7 @@ def test_a_sink_that_emits_two_for_every_snapshot_stays_within_memory(hubs: Make
     assert stats.emitted == hub.stats().emitted
 
 
+@pytest.mark.fault("A12")
 def test_an_emit_from_a_finaliser_is_delivered(hubs: Make) -> None:
     seen: list[int] = []
     hub = hubs(strict=True)
@@ -198,6 +205,7 @@ def test_an_emit_from_a_finaliser_is_delivered(hubs: Make) -> None:
     assert seen == [0, 99, 1]
 
 
+@pytest.mark.fault("A12")
 def test_a_storm_of_signals_and_finalisers_that_emit_loses_nothing() -> None:
     """``queue.Queue.put`` from a handler deadlocks on itself within seconds; nothing on this path may take a lock."""
     counts = {"loop": 0, "handler": 0, "finaliser": 0}
@@ -248,6 +256,7 @@ def test_a_storm_of_signals_and_finalisers_that_emit_loses_nothing() -> None:
 # -- several threads -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("A13")
 def test_threads_that_emit_at_once_lose_and_reorder_nothing(hubs: Make) -> None:
     """A thread that leaves its snapshot while another finishes must not leave it to nobody, nor overtake itself."""
     seen: list[tuple[int, float]] = []
@@ -310,6 +319,7 @@ def test_an_emit_does_not_wait_for_another_threads_sink(hubs: Make) -> None:
     assert hub.run.description == "second"
 
 
+@pytest.mark.fault("A5")
 def test_what_waits_for_a_stuck_sink_is_bounded_and_so_is_the_waiting(
     hubs: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

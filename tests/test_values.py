@@ -24,6 +24,7 @@ def _no_name_was_warned_about(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(values, "_warned", set())
 
 
+@pytest.mark.fault("F2", "F9", "F10")
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
@@ -58,6 +59,7 @@ def test_an_int_subclass_becomes_an_int() -> None:
     assert type(to_number(Level.HIGH, "x")) is int
 
 
+@pytest.mark.fault("F3")
 @pytest.mark.parametrize(
     "value",
     ["0.5", b"1", 1j, np.complex64(1j), Decimal("sNaN"), 10**400, np.zeros(2), np.zeros(0), np.str_("a"), [], object()],
@@ -68,6 +70,7 @@ def test_what_is_not_one_number_is_none_and_counted(value: Any) -> None:
     assert unconvertible_count() == before + 1
 
 
+@pytest.mark.fault("F12")
 def test_none_is_not_measured_and_not_a_failure() -> None:
     before = unconvertible_count()
     assert to_number(None, "x") is None
@@ -75,6 +78,7 @@ def test_none_is_not_measured_and_not_a_failure() -> None:
     assert unconvertible_count() == before
 
 
+@pytest.mark.fault("F1")
 def test_not_a_number_and_infinity_are_numbers() -> None:
     assert to_number(float("inf"), "x") == float("inf")
     nan = to_number(np.float32("nan"), "x")
@@ -100,6 +104,7 @@ class BadShape:
         return 1.0
 
 
+@pytest.mark.fault("A18")
 @pytest.mark.parametrize("kind", [Hostile, BadShape])
 def test_a_hostile_object_is_left_out(kind: type) -> None:
     value = kind()
@@ -122,6 +127,7 @@ def test_a_logging_handler_that_raises_is_not_felt() -> None:
         values.logger.removeFilter(broken)
 
 
+@pytest.mark.fault("H2")
 def test_each_name_is_warned_about_once(caplog: pytest.LogCaptureFixture) -> None:
     to_number(np.zeros(3), "logits")
     to_number(np.zeros(3), "logits")
@@ -134,12 +140,14 @@ def test_each_name_is_warned_about_once(caplog: pytest.LogCaptureFixture) -> Non
     ]
 
 
+@pytest.mark.fault("F17")
 def test_ten_thousand_names_do_not_fill_the_memory_or_the_log(caplog: pytest.LogCaptureFixture) -> None:
     for index in range(10_000):
         to_number("text", f"metric {index}")
     assert len(caplog.records) == 200
 
 
+@pytest.mark.fault("F11")
 def test_custom_metrics_keep_text_as_plain_text() -> None:
     class Phase(str, enum.Enum):  # noqa: UP042  # its str() is "Phase.WARM_UP"
         WARM_UP = "warm-up"
@@ -223,12 +231,14 @@ def torch(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
     return made
 
 
+@pytest.mark.fault("F5")
 def test_a_tensor_on_the_cpu_is_read_at_once() -> None:
     tensor = Tensor(0.5)
     assert to_number(tensor, "loss") == 0.5
     assert tensor.log == ["item on cpu"]
 
 
+@pytest.mark.fault("F5")
 def test_a_tensor_of_many_elements_or_without_data_is_left_out() -> None:
     many = Tensor(0.5)
     many.numel = lambda: 4  # type: ignore[method-assign]
@@ -236,6 +246,7 @@ def test_a_tensor_of_many_elements_or_without_data_is_left_out() -> None:
     assert to_number(Tensor(NotImplementedError("meta tensors have no data"), "meta"), "loss") is None
 
 
+@pytest.mark.fault("F6")
 def test_a_cuda_tensor_is_copied_without_waiting_and_without_its_graph(torch: list[Event]) -> None:
     tensor = Tensor(0.5, "cuda")
     number = to_number(tensor, "loss")
@@ -251,6 +262,7 @@ def test_a_cuda_tensor_is_copied_without_waiting_and_without_its_graph(torch: li
     assert float(number) == 0.5
 
 
+@pytest.mark.fault("F6")
 def test_the_tensor_itself_is_not_kept(torch: list[Event]) -> None:
     """Keeping the loss tensor keeps its autograd graph: half a gigabyte in thirty steps of a toy model."""
     tensor = Tensor(0.5, "cuda")
@@ -271,6 +283,7 @@ def test_a_tensor_on_another_device_is_cloned_before_the_next_step_overwrites_it
     assert number.resolve() == 0.5
 
 
+@pytest.mark.fault("F8")
 def test_a_device_that_fails_later_gives_none() -> None:
     number = to_number(Tensor(RuntimeError("CUDA error: device-side assert triggered"), "mps"), "loss")
     assert type(number) is DeferredNumber
@@ -300,6 +313,7 @@ class JaxArray:
         return self.number
 
 
+@pytest.mark.fault("F7")
 def test_a_jax_array_is_not_waited_for() -> None:
     array = JaxArray(0.5)
     number = to_number(array, "loss")
@@ -311,6 +325,7 @@ def test_a_jax_array_is_not_waited_for() -> None:
     assert number.resolve() == 0.5
 
 
+@pytest.mark.fault("F7")
 def test_a_number_under_tracing_is_left_out() -> None:
     """Inside ``jax.jit`` a value is a tracer: it has a size and ``item``, and every question for its value raises."""
 

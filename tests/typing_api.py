@@ -18,6 +18,8 @@ from m import (
     ThroughputMetrics,
     TrainingSnapshot,
 )
+from m.journal import Attempt, Follower, Gap, Journal, Recorded, Records, read
+from sinks import JsonlSink
 
 
 class LossFile:
@@ -114,6 +116,23 @@ def signals(hub: MetricsHub) -> None:
         hub.close_on(15)
 
 
+def journals(path: str) -> list[float | None]:
+    with MetricsHub([JsonlSink(path, fsync_every=5, rotate_mb=200, rank=3)]) as hub:
+        hub.log({"train_loss": 0.5})
+    journal: Journal = read(path, max_names=100)
+    attempts: tuple[Attempt, ...] = journal.attempts
+    print(journal.shortfall(), journal.bad_lines, attempts[0].missing, attempts[0].run.rank)
+    follower = Follower(path, poll_every_s=0.1)
+    for record in follower:
+        if isinstance(record, Gap):
+            print(record.lost, follower.bad_lines)
+            follower.stop()
+    losses: list[float | None] = [
+        record.snapshot.train_loss for record in Records(path) if isinstance(record, Recorded)
+    ]
+    return losses + [each.snapshot.train_loss for each in journal.merged(overlap="all")]
+
+
 def containers() -> tuple[ThroughputMetrics, SystemMetrics]:
     return ThroughputMetrics(steps_per_second=2.0), SystemMetrics(gradient_norm=1.0)
 
@@ -127,3 +146,4 @@ def mistakes(hub: MetricsHub, snapshot: TrainingSnapshot) -> None:
     hub.subscribe(lambda: None)  # type: ignore[arg-type,misc]
     Background(overflow="newest")  # type: ignore[arg-type]
     hub.alert("it jumped")  # type: ignore[arg-type]
+    read("run.jsonl").merged(overlap="first")  # type: ignore[arg-type]

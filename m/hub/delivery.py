@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from m.hub import process
 from m.hub.abilities import name_of
@@ -20,6 +20,9 @@ from m.hub.turns import MAX_NESTING, Turns
 from m.metrics.alerts import Alert
 from m.metrics.run import Run, run_begun_by
 from m.metrics.snapshot import FIELDS, PendingSnapshot, TrainingSnapshot
+
+SHARE_FOR_CLOSING: Final = 0.25
+"""Of the time that ``close`` has, this much is kept for the sinks when it waits for a call that does not come back."""
 
 
 class Delivery:
@@ -64,8 +67,10 @@ class Delivery:
 
     def close_by(self, deadline: float | None) -> None:
         """`close`, waiting no longer than ``deadline`` (monotonic seconds); None: what ``close_timeout`` allows."""
-        latest = time.monotonic() + self.close_timeout
+        now = time.monotonic()
+        latest = now + self.close_timeout
         deadline = latest if deadline is None else min(deadline, latest)
+        patience = now + (1 - SHARE_FOR_CLOSING) * max(deadline - now, 0.0)
         begins, self._closed = not self._closed, True
         self._flows = False
         interrupt: BaseException | None = None
@@ -74,13 +79,14 @@ class Delivery:
                 self._take_turn(self._finish, deadline, True)
             if self._turns.is_mine() or self._roster.is_on_worker():
                 return  # it is finished right after this call
-            while not self._finished and time.monotonic() < deadline:
+            while not self._finished and time.monotonic() < (patience if self._unfinished else deadline):
                 time.sleep(0.0005)
                 self._turns.settle()
         except KeyboardInterrupt as error:  # no more waiting, but whatever can be closed is
             interrupt = error
+            deadline = 0.0
         if not self._finished:
-            self._finish(0.0)
+            self._finish(deadline)
         elif end_workers(self._roster.subscriptions, deadline):  # a sink that closed the hub itself is waited for here
             process.forget(self)
         if interrupt is not None:

@@ -37,7 +37,7 @@ class MetricsHub(Delivery):
     ``sinks`` are subscribed at once. After construction nothing raises into the training loop: a sink that fails is
     reported once through ``logging``, counted, and after many failures in a row left alone for a while; only a real
     ``KeyboardInterrupt`` passes. With ``strict=True``, meant for tests, exceptions of inline sinks are raised.
-    ``close_timeout`` is the time in seconds that `close` may wait for sinks in the background, all together.
+    ``close_timeout`` is the time in seconds that `close` may wait for its sinks, all together.
 
     ``emit`` may be called from any thread, from a sink, a finaliser and a signal handler. A snapshot that comes while
     another is being delivered is delivered right after it, by the thread that is delivering. Emit waits for another
@@ -73,15 +73,17 @@ class MetricsHub(Delivery):
         """Deliver every snapshot from now on to ``sink`` as well: a function, or an object with ``record(snapshot)``.
 
         ``background`` moves it to a thread of its own behind a bounded queue: True, an overflow policy by name
-        (``"block"``, ``"drop_oldest"``, ``"latest"``) or a `Background`; False keeps it inline; None takes what the
-        sink's class asks for in its attribute ``background``, as a rule inline. When a run has already started, the
+        (``"block"``, ``"drop_oldest"``, ``"latest"``) or a `Background`; None takes what the sink asks for in its
+        attribute ``background``, as a rule inline. False keeps it inline to the end: it is closed on the thread that
+        closes the hub as well, which then waits for it however long it takes. When a run has already started, the
         sink's ``start(run)`` is called at once; from inside a sink, right after the snapshot being delivered.
 
         Raises ``TypeError`` for what is no sink (a coroutine function, a class, any other object) and ``ValueError``
         for a sink that is subscribed already and for a closed hub.
         """
         record_of(sink)  # raises for what is no sink, before anything changes
-        settings = background_of(getattr(sink, "background", None) if background is None else background)
+        wanted = getattr(sink, "background", None) if background is None else background
+        settings = background_of(wanted)
         if self._inert:
             return Subscription(self, self._turns, sink, name or name_of(sink), None)  # it will never hear of anything
         if self._closed:
@@ -89,7 +91,7 @@ class MetricsHub(Delivery):
 
         def make(free_name: str) -> Subscription:
             self.snapshot_emitted.connect(self._fan_out, weak=False)
-            return Subscription(self, self._turns, sink, free_name, settings)
+            return Subscription(self, self._turns, sink, free_name, settings, wanted is False)
 
         subscription = self._roster.add(sink, name or name_of(sink), make)
         self._take_turn(self._attach, subscription, True)
@@ -254,10 +256,13 @@ class MetricsHub(Delivery):
     def close(self) -> None:
         """End the run: sinks get what is still waiting, are flushed and closed, the newest first. Idempotent.
 
-        Sinks in the background are waited for within one budget for all (``close_timeout``); what they had not taken
-        by then counts as dropped. Whatever a sink missed is said once, through ``logging``. From inside a sink it
-        takes effect right after the snapshot being delivered. Inline sinks are closed on this thread, which waits for
-        them however long they take.
+        All of them are waited for within one budget (``close_timeout``); what those in the background had not taken by
+        then counts as dropped. How it went is said through ``logging``, one line a sink: a warning when it missed
+        anything, else at the level INFO; ``print(hub.stats())`` says it at any time. From inside a sink it takes effect
+        right after the snapshot being delivered. So that a close which hangs costs no more than the budget, and
+        Ctrl-C does not strike in the middle of one, inline sinks are closed on threads made for that; see `subscribe`
+        for those that must not. (At the exit of Python 3.12 and newer, which starts no threads then, a hub that nobody
+        has closed closes them on the main thread.)
         """
         self.close_by(None)
 

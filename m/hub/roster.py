@@ -6,14 +6,15 @@ list itself this is called in turn only (see ``turns``).
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
+from threading import get_ident
 from typing import Any
 
 from m.hub.abilities import is_same, name_of
-from m.hub.reporting import graver, tell
+from m.hub.closing import Aside, close_each, do_each
+from m.hub.reporting import graver, logger, tell
 from m.hub.subscription import Subscription
 from m.hub.turns import Turns
 from m.metrics.snapshot import TrainingSnapshot
@@ -110,32 +111,51 @@ class Roster:
             raise raised
 
     def close(self, deadline: float, stuck: object) -> None:
-        """Flush and close every sink but ``stuck``, the newest first, and wait for those in the background."""
+        """Flush and close every sink but ``stuck``, the newest first, and wait for them until ``deadline``.
+
+        Those in the background are told first, since they work at the same time; then come the inline ones that are
+        to be closed on this thread, so that no other can keep them from it.
+        """
+        newest_first = [each for each in reversed(self.subscriptions) if each is not stuck]
+        inline = [each for each in newest_first if each.worker is None and each.has_an_end]
+        inline.sort(key=lambda each: not each.stays_here)
         raised: BaseException | None = None
-        for subscription in reversed(self.subscriptions):
-            if subscription is stuck:
-                continue
-            for ability in ("flush", "close"):
-                try:
-                    subscription.do(ability)
-                except BaseException as error:
-                    raised = graver(raised, error)
+        for subscription in newest_first:
+            try:
+                if subscription.worker is not None:
+                    subscription.do("flush")
+                    subscription.do("close")
+            except BaseException as error:  # Ctrl-C between two of them
+                raised = graver(raised, error)
+        raised = graver(raised, close_each(inline, deadline))
         try:
             end_workers(self.subscriptions, 0.0 if isinstance(raised, KeyboardInterrupt) else deadline)
         except BaseException as error:  # Ctrl-C: no more waiting
             raised = graver(raised, error)
             end_workers(self.subscriptions, 0.0)
+        lines = []
         for subscription in self.subscriptions:
             subscription.detach(closed=True)
-            line = subscription.closing_line()
-            if line is not None:
-                tell(logging.WARNING, "%s", line)
+            level, line = subscription.closing_line()
+            if logger.isEnabledFor(level):
+                lines.append((level, line))
+        if lines:  # not on this thread: what takes them may be a terminal that is stopped
+            raised = graver(raised, do_each([Aside(lambda: _say_all(lines), "says how it went")], deadline))
         if raised is not None:
             raise raised
 
     def is_on_worker(self) -> bool:
-        """The caller runs on the thread of one of the sinks."""
-        return any(each.worker is not None and each.worker.is_current() for each in self.subscriptions)
+        """The caller runs on the thread of one of the sinks, or on one that closes a sink."""
+        me = get_ident()
+        return any(
+            each.closing_on == me or (each.worker is not None and each.worker.is_current())
+            for each in self.subscriptions
+        )
+
+
+def _say_all(lines: Iterable[tuple[int, str]]) -> None:
+    for level, line in lines:
+        tell(level, "%s", line)
 
 
 def end_workers(subscriptions: Iterable[Subscription], deadline: float) -> bool:

@@ -40,3 +40,23 @@ class HubStats:
     """Values in this process that were not one number and were left out of their snapshot."""
     sinks: dict[str, SinkStats]
     """By name of the subscription; sinks that were taken away are no longer listed."""
+
+    def __str__(self) -> str:
+        """The accounts as a table, a line for each sink."""
+        extra = [
+            f"{count} {what}"
+            for count, what in ((self.refused, "refused"), (self.unconvertible, "values left out"))
+            if count
+        ]
+        lines = [", ".join([f"{self.emitted} snapshot{'' if self.emitted == 1 else 's'} emitted", *extra])]
+        if not self.sinks:
+            return lines[0]
+        rows: list[tuple[str, ...]] = [("", "delivered", "dropped", "failed", "waiting", "seconds", "")]
+        for name, sink in self.sinks.items():
+            counts = (sink.delivered, sink.dropped, sink.failed, sink.waiting)
+            rows.append((name, *map(str, counts), f"{sink.seconds:.3f}", sink.last_error or ""))
+        widths = [max(len(row[column]) for row in rows) for column in range(6)]
+        for name, *numbers, error in rows:
+            cells = [number.rjust(width) for number, width in zip(numbers, widths[1:], strict=True)]
+            lines.append(f"  {name.ljust(widths[0])}  {'  '.join(cells)}  {error}".rstrip())
+        return "\n".join(lines)

@@ -13,11 +13,13 @@ from typing import Any, Final, Protocol
 from m.hub.abilities import OPTIONAL_ABILITIES, Sink, ability, record_of
 from m.hub.background import Background, Worker
 from m.hub.process import is_from_outside
-from m.hub.reporting import one_line, tell, trace_of
+from m.hub.reporting import graver, one_line, tell, trace_of
 from m.hub.stats import SinkStats
 from m.hub.turns import Turns
 from m.metrics.snapshot import TrainingSnapshot
 
+ENDING: Final = ("flush", "close")
+"""What happens to a sink at the end, in this order."""
 FAILURES_BEFORE_REST: Final = 10
 """So many failures in a row, and a sink is left alone for a while."""
 FIRST_REST_S: Final = 1.0
@@ -42,13 +44,25 @@ class Owner(Protocol):
 class Subscription:
     """A sink at a hub. ``cancel()`` takes it away; as a context manager it is taken away at the end of the block."""
 
-    def __init__(self, hub: Owner, turns: Turns, sink: Sink, name: str, background: Background | None) -> None:
+    def __init__(
+        self,
+        hub: Owner,
+        turns: Turns,
+        sink: Sink,
+        name: str,
+        background: Background | None,
+        stays_here: bool = False,
+    ) -> None:
         self._hub = hub
         self._turns = turns
         self.sink = sink
         self.name = name
         self.record: Callable[[TrainingSnapshot], object] = record_of(sink)
         self.abilities = {ability_name: ability(sink, ability_name) for ability_name in OPTIONAL_ABILITIES}
+        self.stays_here = stays_here
+        """It is closed on the thread that closes the hub, as it was asked for."""
+        self.closing_on: int | None = None
+        """The thread that is closing it, while it is."""
         self.worker = None if background is None else Worker(name, background, self._record_on_worker)
         self.deliver: Callable[[TrainingSnapshot], object] = self.record if self.worker is None else self._offer
         """What the hub calls with each snapshot; may raise when inline."""
@@ -165,6 +179,23 @@ class Subscription:
             if must_pass is not None:
                 raise must_pass
 
+    @property
+    def has_an_end(self) -> bool:
+        """There is something to flush or to close; a plain function has nothing."""
+        return any(self.abilities[name] is not None for name in ENDING)
+
+    def end(self) -> BaseException | None:
+        """Flush and close an inline sink, on whatever thread this is; gives what must pass, see `failed_on`."""
+        raised: BaseException | None = None
+        self.closing_on = get_ident()
+        for ability_name in ENDING:
+            try:
+                self.do(ability_name)
+            except BaseException as error:
+                raised = graver(raised, error)
+        self.closing_on = None
+        return raised
+
     def failed_to_take(self, error: BaseException, step: int) -> BaseException | None:
         """`failed_on` for a snapshot that was being handed to it, which is counted."""
         if self.worker is not None or is_from_outside(error):
@@ -213,8 +244,8 @@ class Subscription:
         self.failures_in_row = 0
         self._rest_s = FIRST_REST_S
 
-    def closing_line(self) -> str | None:
-        """What a person should know about this sink when the hub closes; None when all went well."""
+    def closing_line(self) -> tuple[int, str]:
+        """How it went, for a person when the hub closes: a line and its level in the log, a warning when not well."""
         stats = self.stats()
         parts = []
         # with "latest" an older snapshot that makes room for a newer one is what was asked for
@@ -225,12 +256,19 @@ class Subscription:
         if stats.last_error:
             where = "" if self.last_step is None else f" at step {self.last_step}"
             parts.append(f"last error{where}: {stats.last_error}")
+        if self.closing_on is not None:
+            parts.append("was not closed in time and is left to itself")
         if self.worker is None and self.seconds > max(SLOW_IN_ALL_S, SLOW_INLINE_S * self.taken):
             parts.append(
                 f"took {1e3 * self.seconds / max(self.taken, 1):.1f} ms a snapshot on the training thread, "
                 f"{self.seconds:.1f} s in all; subscribe it with background=True"
             )
-        return f"sink {self.name}: {'; '.join(parts)}" if parts else None
+        if parts:
+            return logging.WARNING, f"sink {self.name}: {'; '.join(parts)}"
+        older = stats.dropped
+        made_room = f", {older} made room for newer ones" if older else ""
+        taken = f"{stats.delivered} of {stats.emitted} snapshots delivered{made_room}"
+        return logging.INFO, f"sink {self.name}: {taken}; {stats.seconds:.3f} s on the training thread"
 
     def go_inert(self) -> None:
         """In a forked child: whoever is in the middle of handing out a snapshot skips this sink."""

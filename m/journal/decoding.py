@@ -6,11 +6,15 @@ What the lines look like stands in `m.journal.records`.
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from m.journal.records import (
     MAX_DEPTH,
     MAX_LINE,
+    MAX_NAMES,
+    MAX_TEXT,
     NONFINITE,
     VERSION,
     End,
@@ -22,11 +26,67 @@ from m.journal.records import (
 )
 from m.metrics.alerts import Alert
 from m.metrics.run import Run
-from m.metrics.snapshot import NUMBER_FIELDS, TrainingSnapshot
+from m.metrics.snapshot import FIELDS, NUMBER_FIELDS, TrainingSnapshot
+
+logger = logging.getLogger(__name__)
 
 
 class NewerVersionError(ValueError):
     """The header names a version of the format above `VERSION`."""
+
+
+class Decoder:
+    """Decodes lines one after another: what is no record is skipped and counted, and names are kept within a limit.
+
+    ``max_names`` is how many names of metrics, experts included, are taken, none longer than `MAX_TEXT`; whoever keeps
+    something for each name (a curve, say) is safe from a file that makes up new ones in every line. Raises
+    ``ValueError`` below 1.
+    """
+
+    def __init__(self, max_names: int = MAX_NAMES) -> None:
+        if isinstance(max_names, bool) or not isinstance(max_names, int) or max_names < 1:
+            raise ValueError(f"max_names must be a whole number of 1 or more; got {max_names!r:.80}")
+        self.bad_lines = 0
+        """Lines that were no record."""
+        self.left_out = 0
+        """Values of metrics that were left out because of their names: too many, or too long."""
+        self._max_names = max_names
+        self._names: set[str | int] = set()
+
+    def records(self, lines: Iterable[bytes]) -> Iterator[Record]:
+        """The records in ``lines``. Raises `NewerVersionError` at a header above `VERSION`."""
+        for line in lines:
+            if line.isspace():
+                continue
+            try:
+                record = decode(line)
+            except NewerVersionError:
+                raise
+            except ValueError:
+                self.bad_lines += 1
+                continue
+            if isinstance(record, Recorded):
+                self._limit(record.snapshot.expert_utilization)
+                self._limit(record.snapshot.custom_metrics)
+            yield record
+
+    def _limit(self, values: dict[Any, Any]) -> None:
+        known = self._names
+        if known.issuperset(values):
+            return
+        for name in [name for name in values if name not in known]:
+            if len(known) < self._max_names and (type(name) is int or len(name) <= MAX_TEXT):
+                known.add(name)
+                continue
+            del values[name]
+            self.left_out += 1
+            if self.left_out == 1:
+                logger.warning(
+                    "names of metrics past the first %d (max_names= takes more) or longer than %d characters are left "
+                    "out with their values, which are counted",
+                    self._max_names,
+                    MAX_TEXT,
+                )
 
 
 def decode(line: bytes) -> Record:
@@ -38,7 +98,8 @@ def decode(line: bytes) -> Record:
     content = _parsed(line)
     kind = _get(content, "type", str)
     if kind == "snapshot":
-        return Recorded(_get(content, "seq", int), float(_get(content, "time", int, float)), _snapshot(content))
+        extra = {} if _KEYS.issuperset(content) else {key: content[key] for key in content.keys() - _KEYS}
+        return Recorded(_get(content, "seq", int), _time(content, "time"), _snapshot(content), extra)
     if kind == "run":
         version = _get(content, "version", int)
         if version > VERSION:
@@ -51,7 +112,8 @@ def decode(line: bytes) -> Record:
             initial_step=_get(content, "initial_step", int),
             run_id=_get(content, "run_id", str),
             attempt=_get(content, "attempt", int),
-            started_at=float(_get(content, "started_at", int, float)),
+            started_at=_time(content, "started_at"),
+            rank=_get({"rank": 0, **content}, "rank", int),
         )
     if kind == "alert":
         value = content.get("value")
@@ -66,7 +128,7 @@ def decode(line: bytes) -> Record:
         first, last = _get(content, "from_seq", int, none), _get(content, "to_seq", int, none)
         return Gap(_get(content, "lost", int), first, last)
     if kind == "end":
-        return End(_get(content, "seq", int), _get(content, "lost", int), float(_get(content, "time", int, float)))
+        return End(_get(content, "seq", int), _get(content, "lost", int), _time(content, "time"))
     return Unknown(kind, content)
 
 
@@ -110,6 +172,13 @@ def _number(value: Any) -> Any:
     raise ValueError(f"not a number: {value!r:.80}")
 
 
+def _time(content: dict[str, Any], key: str) -> float:
+    try:
+        return float(_get(content, key, int, float))
+    except OverflowError:
+        raise ValueError(f"{key!r} is past the end of time") from None
+
+
 def _get(content: dict[str, Any], key: str, *types: type) -> Any:
     try:
         value = content[key]
@@ -118,6 +187,9 @@ def _get(content: dict[str, Any], key: str, *types: type) -> Any:
     if type(value) not in types:
         raise ValueError(f"{key!r} cannot be {value!r:.80}")
     return value
+
+
+_KEYS = frozenset(("type", "seq", "time", *FIELDS))
 
 
 def _refuse(constant: str) -> None:

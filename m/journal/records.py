@@ -6,9 +6,10 @@ A line is a JSON object in ASCII (everything else is ``\\u``-escaped) that ends 
 record; names and texts cannot contain it unescaped. ``"type"`` says what it is:
 
 =============  ======================================================================================================
-``run``        the header of an attempt: ``version``, ``run_id``, ``attempt``, ``description``, ``total_steps``,
-               ``initial_step``, ``started_at``. What follows belongs to it, up to the next header. The same
-               ``run_id`` and ``attempt`` once more means that the attempt goes on.
+``run``        the header of an attempt: ``version``, ``run_id``, ``attempt``, ``rank``, ``description``,
+               ``total_steps``, ``initial_step``, ``started_at``. What follows belongs to it, up to the next header.
+               The same ``run_id`` and ``attempt`` once more means that the attempt goes on: each segment of a journal
+               begins with a header.
 ``snapshot``   ``seq`` (1 for the first of an attempt, then 2, 3, ...), ``time`` (wall clock, seconds since the epoch,
                to the millisecond), ``step`` and those fields of `TrainingSnapshot` that are not None or empty
 ``alert``      ``step``, ``rule``, ``message``, ``value``
@@ -17,20 +18,24 @@ record; names and texts cannot contain it unescaped. ``"type"`` says what it is:
 ``end``        the attempt was closed: ``seq`` of its newest snapshot, ``lost`` in all, ``time``
 =============  ======================================================================================================
 
+What tells a snapshot from any other is ``run_id``, ``attempt`` and ``rank`` of its header and its own ``seq``; the
+step is a label that may repeat.
+
 Numbers that JSON lacks are the strings ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``, wherever a number may stand. A
 custom metric may be text as well, so those three texts are written as ``{"text": "NaN"}``, and any other string means
 itself. A custom metric that is no number, bool or text is written as ``{"unrepresentable": "list"}``, with its type.
 Everything else reads back exactly as it was, with one exception: two lone surrogates that make a pair become one
 character.
 
-Readers ignore keys they do not know and pass on types they do not know. `VERSION` goes up only when a reader of the
+Readers keep the keys of a snapshot that they do not know, ignore those of other records, and pass on types that they
+do not know. `VERSION` goes up only when a reader of the
 one before would misunderstand a record.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from m.metrics.alerts import Alert
@@ -43,8 +48,11 @@ MAX_LINE: Final = 1_000_000
 """Bytes in a line, its newline included; nothing longer is written or read."""
 MAX_DEPTH: Final = 20
 """Objects and lists inside each other in a line that is read."""
+MAX_NAMES: Final = 10_000
+"""Names of metrics in a journal that a reader takes unless told otherwise: 60 layers of 128 experts fit."""
 MAX_TEXT: Final = 10_000
-"""Characters of a description or message that are kept, and of each text in a record that would be too long."""
+"""Characters of a description or message that are kept, of each text in a record that would be too long, and of a name
+that a reader takes."""
 HEADER_START: Final = b'{"type":"run",'
 """How the line of every header begins, and no other line."""
 NONFINITE: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -68,6 +76,8 @@ class Recorded:
     time: float
     """When it was recorded: wall clock, seconds since the epoch, to the millisecond."""
     snapshot: TrainingSnapshot
+    extra: dict[str, Any] = field(default_factory=dict)
+    """Keys of its line that this version does not know, with their values as JSON gives them."""
 
 
 @dataclass(slots=True, frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -23,6 +23,9 @@ RAW_POINTS: Final = 8192
 """At least so many newest points are kept one by one."""
 FOLD_POINTS: Final = 6144
 """Points go into buckets by multiples of this."""
+CHUNK_POINTS: Final = 512
+"""Raw points stand in chunks of so many: a column of all of them would be moved whenever it outgrows its place, and in
+a run those of all metrics do so at the same step. `RAW_POINTS` and `FOLD_POINTS` are multiples of it."""
 FIRST_BUCKET: Final = 32
 """Points of the smallest buckets."""
 LEVELS: Final = 7
@@ -134,13 +137,14 @@ class History:
     marked, and their points are drawn without a line between them.
     """
 
-    __slots__ = ("_folded", "_seen", "_steps", "_values", "_version", "appenders")
+    __slots__ = ("_chunks", "_folded", "_seen", "_steps", "_values", "_version", "appenders")
 
     def __init__(self) -> None:
         self._steps = array("d")
         self._values = array("d")
+        self._chunks: list[tuple[array[float], array[float]]] = []  # of `CHUNK_POINTS` older raw points each
         self._folded = Folded()
-        self._version = 0  # odd while points move into buckets
+        self._version = 0  # odd while points move into chunks or buckets
         self._seen = self._folded.running  # the figures that the last summary came to
         # The step goes last: a reader takes as many points as there are steps.
         self.appenders: Appenders = (self._values.append, self._steps.append)
@@ -151,9 +155,8 @@ class History:
     def restored(cls, kept: Kept) -> History:
         """A history that holds what another one kept: all of it, if ``kept`` was taken without ``newest``."""
         history = cls()
-        history._steps.extend(kept.steps)
-        history._values.extend(kept.values)
         history._folded = kept.folded
+        history.extend(kept.steps, kept.values)
         return history
 
     def append(self, step: float, value: float) -> None:
@@ -172,27 +175,39 @@ class History:
             raise ValueError(f"as many steps as values are needed, not {len(steps)} and {len(values)}")
         done = 0
         while done < len(steps):
-            end = done + max(RAW_POINTS + FOLD_POINTS - len(self._steps), 1)
+            end = done + max(RAW_POINTS + FOLD_POINTS - self._raw(), 1)
             self._values.extend(values[done:end])
             self._steps.extend(steps[done:end])
             self.fold()
             done = end
 
     def fold(self) -> None:
-        """Move older points into buckets when there are many more than `RAW_POINTS`; else nothing. Takes about half a
-        millisecond for `FOLD_POINTS`; the first time of a process also what it takes to load NumPy."""
-        count = (len(self._steps) - RAW_POINTS) // FOLD_POINTS * FOLD_POINTS
+        """Move older points into buckets when there are many more than `RAW_POINTS`; else into chunks at most. Takes
+        about half a millisecond for `FOLD_POINTS`; the first time of a process also what it takes to load NumPy."""
+        while len(self._steps) >= CHUNK_POINTS:
+            chunk = self._steps[:CHUNK_POINTS], self._values[:CHUNK_POINTS]
+            # CPython handles signals at calls and jumps only: no Ctrl-C comes between these lines
+            self._version += 1
+            try:
+                self._chunks.append(chunk)
+                del self._steps[:CHUNK_POINTS]
+                del self._values[:CHUNK_POINTS]
+            finally:
+                self._version += 1
+        count = (self._raw() - RAW_POINTS) // FOLD_POINTS * FOLD_POINTS
         if count <= 0:
             return
-        folded = self._folded.with_points(self._steps[:count], self._values[:count])
-        # CPython handles signals at calls and jumps only: no Ctrl-C comes between these lines
+        chunks = count // CHUNK_POINTS
+        folded = self._folded.with_points(*_joined(self._chunks[:chunks]))
         self._version += 1
         try:
             self._folded = folded
-            del self._steps[:count]
-            del self._values[:count]
+            del self._chunks[:chunks]
         finally:
             self._version += 1
+
+    def _raw(self) -> int:
+        return CHUNK_POINTS * len(self._chunks) + len(self._steps)
 
     def __reduce__(self) -> tuple[object, ...]:
         # a copied or unpickled history must append to its own columns, not through the appenders of this one
@@ -202,7 +217,7 @@ class History:
         """Points recorded so far, those in buckets included."""
         for _ in range(_TRIES):
             version = self._version
-            length = self._folded.running.count + len(self._steps)
+            length = self._folded.running.count + self._raw()
             if version == self._version and not version & 1:
                 break
             time.sleep(_PAUSE_S)
@@ -214,13 +229,19 @@ class History:
         for _ in range(_TRIES):
             version = self._version
             folded = self._folded
+            chunks = self._chunks[:]
             end = len(self._steps)
-            first = 0 if newest is None else max(end - newest, 0)
-            kept = Kept(self._steps[first:end], self._values[first:end], folded, folded.running.count + first)
+            newer = self._steps[:end], self._values[:end]
             if version == self._version and not version & 1:
                 break
             time.sleep(_PAUSE_S)
-        return kept
+        raw = CHUNK_POINTS * len(chunks) + end
+        first = 0 if newest is None else max(raw - newest, 0)
+        unwanted = min(first // CHUNK_POINTS, len(chunks))
+        steps, values = _joined([*chunks[unwanted:], newer])
+        rest = first - CHUNK_POINTS * unwanted
+        del steps[:rest], values[:rest]
+        return Kept(steps, values, folded, folded.running.count + first)
 
     def columns(self, newest: int | None = None) -> tuple[array[float], array[float]]:
         """Copies of the steps and values, of the ``newest`` points or of all, as far as they are raw: that is all in
@@ -244,6 +265,14 @@ class History:
             count=seen.count,
             nonfinite=seen.count - seen.finite,
         )
+
+
+def _joined(chunks: Iterable[tuple[array[float], array[float]]]) -> tuple[array[float], array[float]]:
+    steps, values = array("d"), array("d")
+    for more_steps, more_values in chunks:
+        steps.extend(more_steps)
+        values.extend(more_values)
+    return steps, values
 
 
 def load_numpy() -> None:

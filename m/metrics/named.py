@@ -30,6 +30,8 @@ LONGEST_NAME: Final = 1000
 _EXPERT = re.compile(r"expert_(0|[1-9][0-9]*)")
 _FOLD_EVERY: Final = 2048
 """Within so many snapshots every history has its turn to fold: its raw points stay under twice `RAW_POINTS`."""
+_FOLD_TOGETHER: Final = 12
+"""Of thousands of snapshots one waits for so many folds, some milliseconds, rather than each of a dozen for one."""
 
 _HIGH: Final = 10**300  # not near the largest float: padded limits of an axis must fit as well
 _LOW: Final = -_HIGH
@@ -49,8 +51,8 @@ def expert_of(name: str) -> int | None:
 class NamedHistories:
     """Takes snapshots, keeps a `History` of each number in them. `record` is for one thread at a time.
 
-    The histories fold in turn, one every so many snapshots, so that no snapshot waits for more than one of them (or,
-    of thousands, a few) and memory per metric is bounded (see `History`).
+    The histories fold in turn, some at a time, so that one snapshot in thousands waits for them and for no more than
+    a dozen (or, of thousands of metrics, a few more), and memory per metric is bounded (see `History`).
 
     Numbers only, and only those that were given: None, text and other objects leave no trace, a bool counts as 0 or
     1. A field stands before a custom metric of the same name, and what is given stands before what is derived: a
@@ -180,10 +182,9 @@ class NamedHistories:
 
     def _fold(self) -> None:
         """Give the next histories their turn, and say after how many snapshots the ones after them have theirs."""
-        together, self._until_fold = 1, _FOLD_EVERY // len(self._all)
-        if not self._until_fold:
-            together, self._until_fold = -(-len(self._all) // _FOLD_EVERY), 1
-        for _ in range(together):
+        turns = min(-(-len(self._all) // _FOLD_TOGETHER), _FOLD_EVERY)
+        self._until_fold = _FOLD_EVERY // turns
+        for _ in range(-(-len(self._all) // turns)):
             self._next = (self._next + 1) % len(self._all)
             self._all[self._next].fold()
 

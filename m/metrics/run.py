@@ -6,6 +6,8 @@ import os
 import time
 from dataclasses import dataclass, field
 
+from m.metrics.rank import rank
+
 
 def _new_run_id() -> str:
     return os.urandom(6).hex()  # not from a seeded generator: a fork or a fixed seed must not repeat an id
@@ -27,6 +29,8 @@ class Run:
     """1 for the first start of this run, one more with each resume that says so."""
     started_at: float = field(default_factory=time.time)
     """Wall-clock time of the start, seconds since the epoch."""
+    rank: int = field(default_factory=rank)
+    """Number of this process among those that train together, from 0; unless given what the launcher says."""
 
 
 def check_total_steps(total_steps: object, name: str = "total_steps") -> int | None:

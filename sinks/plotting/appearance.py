@@ -69,6 +69,7 @@ class DisplayOptions(TypedDict, total=False):
     image_every_s: float
     keep_open: bool
     draw_budget: float
+    on_rank: int | None
 
 
 @dataclass(slots=True, frozen=True)
@@ -80,6 +81,7 @@ class Place:
     image_every_s: float = 2.0
     keep_open: bool = False
     draw_budget: float = DRAW_BUDGET
+    on_rank: int | None = 0
 
     def __post_init__(self) -> None:
         accepted = f"display must be one of {', '.join(map(repr, DISPLAYS))} or a function that takes the figure"
@@ -97,6 +99,8 @@ class Place:
             raise TypeError(f"image_every_s must be a number of seconds; got {self.image_every_s!r:.80}")
         if not 0.0 <= self.image_every_s < math.inf:
             raise ValueError(f"image_every_s must be 0 or more seconds and finite; got {self.image_every_s!r}")
+        if self.on_rank is not None and (isinstance(self.on_rank, bool) or not isinstance(self.on_rank, int)):
+            raise TypeError(f"on_rank must be a whole number or None; got {self.on_rank!r:.80}")
         if self.display == "image":
             _check_image_path(self.image_path)
         elif self.image_path is not None:
@@ -141,17 +145,29 @@ def appearance_for(
     if display == "off":
         return Off()
     if display == "notebook":
-        from sinks.plotting.inline import Inline
-        from sinks.plotting.notebook import NotebookOutput
-
-        shown = source()
-        return Off() if shown is None else Inline(NotebookOutput(shown.layout.plan(())), source, budget)
+        return _in_a_cell(source, budget)
     from sinks.plotting.feed import Feed
 
     if display == "window":
         return Feed("window", source, keep_open=place.keep_open)
     path = os.path.abspath(os.fspath(place.image_path or ""))
     return Feed("image", source, path=path, every_s=float(place.image_every_s))
+
+
+def _in_a_cell(source: Callable[[], Shown | None], budget: DrawBudget) -> Appearance:
+    """The output of a cell; nowhere when matplotlib cannot be loaded, which whoever asks for the figure will learn."""
+    from sinks.plotting.inline import Inline
+
+    shown = source()
+    if shown is None:
+        return Off()
+    try:
+        from sinks.plotting.notebook import NotebookOutput
+
+        return Inline(NotebookOutput(shown.layout.plan(())), source, budget)
+    except Exception:
+        logger.warning("no plot can be shown in this notebook; training goes on without it", exc_info=True)
+        return Off()
 
 
 def in_notebook() -> bool:

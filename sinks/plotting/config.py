@@ -63,6 +63,8 @@ class TrainingVisualizerConfig:
     """Whether a window stays when the run is over."""
     draw_budget: float = DRAW_BUDGET
     """The part of the time, above 0.0 up to 1.0, that drawing within the training process may take."""
+    on_rank: int | None = 0
+    """Of a training in several processes only that of this rank shows anything by itself; None: each of them."""
 
 
 @dataclass(slots=True)

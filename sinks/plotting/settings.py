@@ -12,7 +12,7 @@ import matplotlib
 # Everything else that matters is said where an artist is made. LaTeX would fail on foreign names (and where it is not
 # installed), and the other two are taken over by artists that matplotlib makes by itself, such as ticks.
 _OURS: Final[dict[Any, Any]] = {"text.usetex": False, "path.sketch": None, "path.effects": []}
-_FOR_FILES: Final[dict[Any, Any]] = {"svg.fonttype": "none", "pdf.fonttype": 42}
+_FOR_FILES: Final[dict[Any, Any]] = {"svg.fonttype": "none", "svg.hashsalt": "figure", "pdf.fonttype": 42}
 
 _lock = threading.RLock()
 

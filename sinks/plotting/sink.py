@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 from m.metrics.alerts import Alert
 from m.metrics.history import load_numpy
 from m.metrics.named import LONGEST_NAME, SETTING_FIELDS, NamedHistories
+from m.metrics.rank import rank
 from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
 from m.metrics.text import harmless
@@ -60,7 +61,9 @@ class PlotSink:
     matplotlib figure. That happens when ``update_interval`` steps have passed, at most twice a second, and takes at
     most ``draw_budget`` of the time. ``"off"`` is nowhere; ``"auto"`` is the cell in a notebook, else a window where
     there is a screen, else nowhere. When the window is closed or cannot be had, that is a line in the log, and the run
-    goes on. ``where`` takes the place of what ``config`` says about it.
+    goes on. Of a training in several processes only the one of rank ``on_rank`` shows and prints anything by itself,
+    with None each of them; the rank is looked up at the first point of a run (`m.metrics.rank`). ``where``, the
+    keywords of this paragraph, take the place of what ``config`` says.
 
     Asked for by `figure`, `force_update` or `save_plot`, the figure shows every point up to that moment; of thousands
     it shows the extremes, and every one of them. All of these may be called from any thread, before the first snapshot
@@ -168,6 +171,7 @@ class PlotSink:
         self._record = self._numbers.record
         self._alerts: deque[tuple[int, str]] = deque(maxlen=MOST_ALERTS)
         self._interval_of_last: int | None = None
+        self._speaks = True
         self._budget.begin()
 
     # -- what the hub calls -------------------------------------------------------------------------------------------
@@ -267,9 +271,11 @@ class PlotSink:
 
     def _next_interval(self, interval: int, step: int) -> None:
         if self._interval_of_last is None:
-            self._appearance.first_point()
+            self._speaks = self._config.on_rank is None or rank() == self._config.on_rank
+            if self._speaks:
+                self._appearance.first_point()
         # The first step of a run is due only when it is a multiple; a later one also when it went past a multiple.
-        if self._interval_of_last is not None or step % self._interval == 0:
+        if self._speaks and (self._interval_of_last is not None or step % self._interval == 0):
             self._appearance.redraw_due(step)
         self._interval_of_last = interval
 
@@ -296,7 +302,7 @@ class PlotSink:
         return self._config.title
 
     def _sum_up(self) -> None:
-        if not self._prints_summary:
+        if not self._prints_summary or not self._speaks:
             return
         title = self._title()
         with self._drawing:

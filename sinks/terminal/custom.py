@@ -28,7 +28,7 @@ class CustomTable:
             return [[]]
         try:
             rows = render(self.builder(snapshot), width, console)
-        except Exception as error:  # the user's code, on our thread: anything may come
+        except (Exception, SystemExit) as error:  # the user's code, on our thread: anything may come
             self.failed = True
             message = f" custom_table_builder: {type(error).__name__}: {error}"
             return [[((shorten(safe(message), width), LOOK),)]]

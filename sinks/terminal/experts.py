@@ -15,6 +15,7 @@ from sinks.terminal.rows import Levels, clip, rule
 
 _BAR_CELLS: Final = 10  # eight cells are the fair share, two more show overload
 _FAIR_CELLS: Final = 8
+_MOST_ROWS: Final = 8  # with more the experts are a strip
 
 
 def experts(utilization: Mapping[int, float], width: int, glyphs: Glyphs) -> Levels:
@@ -41,8 +42,7 @@ def experts(utilization: Mapping[int, float], width: int, glyphs: Glyphs) -> Lev
     strips = _expert_strips(loads, fair, width - 2, glyphs)
     strip_rows: list[Row] = [((" ", PLAIN), *strip) for strip in strips]
     one = _expert_line(loads, fair, balance.cv, dead, bool(balance.dead), width, glyphs)
-    full = cells if len(cells) <= 8 else strip_rows
-    return [[title, *full], [title, *strip_rows[:2]], [one], []]
+    return [[title, *(cells or strip_rows)], [title, *strip_rows[:2]], [one], []]
 
 
 def _dead_note(dead: Sequence[int]) -> str:
@@ -53,10 +53,14 @@ def _dead_note(dead: Sequence[int]) -> str:
 
 
 def _expert_cells(ids: Sequence[int], loads: Sequence[float], fair: float, width: int, glyphs: Glyphs) -> list[Row]:
+    """Every expert with its bar and its load; none when they take more than `_MOST_ROWS`."""
     digits = max(len(str(expert)) for expert in ids)
     cell = digits + 1 + _BAR_CELLS + 6
     most = max((width - 1 + 2) // (cell + 2), 1)
-    per_row = -(-len(ids) // -(-len(ids) // most))  # no more rows than needed, and those evenly filled
+    n_rows = -(-len(ids) // most)
+    if n_rows > _MOST_ROWS:
+        return []
+    per_row = -(-len(ids) // n_rows)  # evenly filled
     rows: list[Row] = []
     for start in range(0, len(ids), per_row):
         spans: list[Span] = []

@@ -180,30 +180,29 @@ def _pair(rows: Sequence[tuple[str, str]], index: int, width: int) -> Row:
 
 _METRIC_VALUE: Final = 8
 _LEAST_NAME: Final = 16  # names keep at least so many cells before a column is given up for them
+_MOST_METRIC_ROWS: Final = 50  # more are counted; no screen has room for them, and making them takes time
 
 
 def metrics(known: Mapping[str, Any], trends: Trends, width: int, glyphs: Glyphs) -> Levels:
     """Numbers and short strings by name, in as many columns as fit."""
-    shown = [(safe(name), name, value) for name, value in known.items() if _showable(value)]
-    if not shown:
+    showable = [(name, value) for name, value in known.items() if _showable(value)]
+    if not showable:
         return [[]]
+    most_columns = max(width // 20, 1)
+    shown = [(safe(name), name, value) for name, value in showable[: _MOST_METRIC_ROWS * most_columns]]
     longest = max(cell_len(text) for text, _, _ in shown)
     per_row, names = 1, 0
-    for columns in range(max(width // 20, 1), 0, -1):
+    for columns in range(most_columns, 0, -1):
         per_row, names = columns, (width - 1 + 2) // columns - 2 - _METRIC_VALUE - 3
         if names >= min(longest, _LEAST_NAME):
             break
     names = max(min(names, longest if per_row == 1 else names), 4)
     cells = [_metric_cell(text, name, value, names, trends, glyphs) for text, name, value in shown]
     title = rule("metrics", [], width, glyphs)
-    full = _metric_rows(cells, per_row, len(cells), width)
-    return [
-        [title, *full],
-        [title, *_some_metrics(cells, per_row, 4, width)],
-        [title, *_some_metrics(cells, per_row, 2, width)],
-        _some_metrics(cells, per_row, 1, width),
-        [],
-    ]
+    full, four, two, one = (
+        _some_metrics(cells, len(showable), per_row, rows, width) for rows in (_MOST_METRIC_ROWS, 4, 2, 1)
+    )
+    return [[title, *full], [title, *four], [title, *two], one, []]
 
 
 def _showable(value: Any) -> bool:
@@ -229,13 +228,14 @@ def _metric_rows(cells: Sequence[tuple[Span, ...]], per_row: int, most: int, wid
     return rows
 
 
-def _some_metrics(cells: Sequence[tuple[Span, ...]], per_row: int, rows: int, width: int) -> list[Row]:
+def _some_metrics(cells: Sequence[tuple[Span, ...]], of: int, per_row: int, rows: int, width: int) -> list[Row]:
+    """The first of ``of`` metrics, as many as fit into ``rows``, and how many more there are."""
     room = rows * per_row
-    if len(cells) <= room:
+    if of <= room:
         return _metric_rows(cells, per_row, room, width)
     kept = max(room - 1, 1) if per_row > 1 else room
     some = _metric_rows(cells, per_row, kept, width)
-    more = f"   +{len(cells) - kept} more"
+    more = f"   +{of - kept} more"
     if row_width(some[-1]) + len(more) <= width:
         some[-1] = (*some[-1], (more, DIM))
     return some

@@ -30,9 +30,9 @@ class Output(Protocol):
 def output_for(dashboard: Dashboard, console: Console) -> Output:
     """The output that suits what ``console`` writes to."""
     interval_s = 1.0 / dashboard.config.refresh_per_second
-    descriptor = _descriptor(console.file)
-    if console.record or (descriptor is None and not console.is_jupyter):
+    if is_in_memory(console):
         return InMemory(dashboard, console)
+    descriptor = _descriptor(console.file)
     if (
         descriptor is None
         or not os.isatty(descriptor)
@@ -50,11 +50,26 @@ def output_for(dashboard: Dashboard, console: Console) -> Output:
     return Pinned(dashboard, console, device, interval_s)
 
 
+def is_in_memory(console: Console) -> bool:
+    """It is read by the program itself, which looks right after the call that wrote to it."""
+    return console.record or (_descriptor(console.file) is None and not console.is_jupyter)
+
+
 def _descriptor(file: IO[str]) -> int | None:
     try:
         return file.fileno()
     except Exception:  # in memory, closed, None, or a stand-in of somebody else
         return None
+
+
+class Nowhere:
+    """The output of a process that shows nothing: another rank does."""
+
+    def tables_due(self) -> None:
+        """Nobody sees them."""
+
+    def end(self) -> None:
+        """There is nothing to let go of."""
 
 
 class Pinned:
@@ -73,11 +88,21 @@ class Pinned:
     def text_due(self) -> str:
         return self._plain.next()
 
+    def text_of_the_end(self, closing: list[Row]) -> str:
+        return self._plain.end(closing)
+
+    def give_up_tables(self) -> None:
+        self._plain.without_tables = True
+
     def tables_due(self) -> None:
         """The next frame shows them."""
 
     def end(self) -> None:
-        self._screen.detach(self, self._dashboard.summary(max(self._console.width - 1, 20)))
+        closing: list[Row] = []
+        try:
+            closing = self._dashboard.summary(max(self._console.width - 1, 20))
+        finally:
+            self._screen.detach(self, closing)
 
 
 class AsText:
@@ -88,7 +113,7 @@ class AsText:
         self._console = console
         self._plain = PlainText(dashboard, console)
         self._gone = False
-        self._ticker = Ticker(self._speak, interval_s, "metrics-hub text")
+        self._ticker = Ticker(self._speak, interval_s, "metrics-hub text", self._speak_without_tables)
         self._ticker.start()
 
     def tables_due(self) -> None:
@@ -100,6 +125,10 @@ class AsText:
 
     def _speak(self) -> None:
         self._write(self._plain.next())
+
+    def _speak_without_tables(self) -> None:
+        self._plain.without_tables = True
+        self._speak()
 
     def _write(self, text: str) -> None:
         if not text or self._gone:

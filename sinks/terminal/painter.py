@@ -1,8 +1,9 @@
 """From rows to bytes: draws a frame at the bottom of a terminal, afterwards only the rows that changed.
 
-Knows nothing of descriptors and threads. It keeps to relative moves and erasing, which every terminal has; the cursor
-is hidden only while a frame is on its way, in the same bytes that show it again, so no end of the process can leave it
-hidden.
+Knows nothing of descriptors and threads. It keeps to relative moves and erasing, which every terminal has. Nothing that
+it sends has to be taken back: the cursor is never hidden, since Ctrl-C makes a terminal throw away what it has not
+shown yet, the bytes that would show the cursor again among it. Against flicker a frame is marked as one update, which
+terminals that know the mark show at once and end by themselves.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from rich.style import Style
 from sinks.terminal.look import Row
 from sinks.terminal.rows import row_width
 
-HIDE_CURSOR: Final = "\x1b[?25l"
-SHOW_CURSOR: Final = "\x1b[?25h"
+_BEGIN: Final = "\x1b[?2026h"
+_END: Final = "\x1b[?2026l"
 _ERASE_LINE: Final = "\x1b[2K"
 _ERASE_BELOW: Final = "\x1b[J"
 _COLOR_SYSTEMS: Final = {
@@ -63,12 +64,17 @@ class Painter:
         self._shown, self._shown_rows = texts, list(rows)
         if not changed:
             return ""
-        out = [HIDE_CURSOR]
+        out = [_BEGIN]
         at = len(rows) - 1  # the cursor rests in the last row
         for index in changed:
             out += [_move(index - at), "\r", _ERASE_LINE, texts[index]]
             at = index
-        return "".join([*out, _move(len(rows) - 1 - at), SHOW_CURSOR])
+        return "".join([*out, _move(len(rows) - 1 - at), _END])
+
+    def anew(self) -> str:
+        """What to send after others had the terminal, and nobody knows what is where: the next frame begins here."""
+        self.forget()
+        return "\r" + _ERASE_BELOW
 
     def erase(self) -> str:
         """What to send so that the frame is gone and the cursor stands where it began."""
@@ -76,25 +82,25 @@ class Painter:
             return ""
         lines = self._lines_on_screen(self._columns)
         self.forget()
-        return _move(1 - lines) + "\r" + _ERASE_BELOW
+        return _erase_up(lines)
 
     def leave(self) -> str:
         """What to send so that the frame stays as it is and the cursor goes below it."""
         if not self._shown:
-            return SHOW_CURSOR
+            return ""
         self.forget()
-        return "\r\n" + SHOW_CURSOR
+        return "\r\n"
 
     def _paint_all(self, rows: list[Row], columns: int, above: str) -> str:
-        out = [HIDE_CURSOR]
+        out = [_BEGIN]
         if self._shown:
-            out += [_move(1 - self._lines_on_screen(columns)), "\r", _ERASE_BELOW]
+            out.append(_erase_up(self._lines_on_screen(columns)))
         out.append(above.replace("\r\n", "\n").replace("\n", "\r\n"))
         self._shown_rows = list(rows)
         self._shown = [self.text(row) for row in rows]
         self._columns = columns
         out.append("\r\n".join(self._shown))
-        out.append(SHOW_CURSOR)
+        out.append(_END)
         return "".join(out)
 
     def _lines_on_screen(self, columns: int) -> int:
@@ -111,6 +117,15 @@ class Painter:
         if self._no_color:
             style = style.without_color
         return style.render(text, color_system=self._system)
+
+
+def _erase_up(lines: int) -> str:
+    """Erase so many lines, from the cursor's upwards, and stay in the uppermost.
+
+    One by one: tmux and others take erasing all that is below for clearing the screen when the frame begins at its top,
+    and keep a copy of the frame in what can be scrolled back to.
+    """
+    return "\r" + (_ERASE_LINE + "\x1b[1A") * (lines - 1) + _ERASE_LINE
 
 
 def _move(lines: int) -> str:

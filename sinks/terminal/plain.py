@@ -30,13 +30,15 @@ class PlainText:
         self._printed: View | None = None
         self._spoke_at = dashboard.clock()
         self._line_step: int | None = None
+        self.without_tables = False
+        """Only lines of progress from now on: the tables cannot be drawn."""
 
     def next(self) -> str:
         """A block when a new table is due, a line after a long silence in which steps were made, else nothing."""
         dashboard = self._dashboard
         dashboard.observe()
         state = dashboard.state
-        if dashboard.config.show_tables and state.view is not None and state.view is not self._printed:
+        if self._has_tables and state.view is not None and state.view is not self._printed:
             return self.block()
         if state.latest is None or not dashboard.config.show_progress_bar:
             return ""
@@ -44,12 +46,16 @@ class PlainText:
             return self._said(self.line() + "\n")
         return ""
 
+    @property
+    def _has_tables(self) -> bool:
+        return self._dashboard.config.show_tables and not self.without_tables
+
     def block(self) -> str:
         """The progress in one line and the tables below it."""
         dashboard = self._dashboard
         self._printed = dashboard.state.view
         lines = [self.line(dashboard.state.view)]
-        if dashboard.config.show_tables:
+        if self._has_tables:
             lines += [row_text(row) for row in dashboard.table_rows(WIDTH, HEIGHT, self._console)]
         return self._said("\n".join(lines) + "\n")
 

@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import threading
+import time
 from typing import Final, Protocol
 
 from rich.cells import cell_len
@@ -26,6 +27,8 @@ STOP_WITHIN_S: Final = 1.0
 """How long the end waits for a frame that is being drawn."""
 DRAIN_WITHIN_S: Final = 0.5
 """How long the end waits for a terminal that does not take its output."""
+AWAY_S: Final = 1.0
+"""A frame that comes so much too late, in a process that was not computing meanwhile: it was stopped (Ctrl-Z)."""
 
 _ESCAPES: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 
@@ -39,6 +42,14 @@ class Panel(Protocol):
         """Plain text for a display that cannot be pinned now; empty when nothing is due."""
         ...
 
+    def text_of_the_end(self, closing: list[Row], /) -> str:
+        """The last state and ``closing`` as plain text."""
+        ...
+
+    def give_up_tables(self) -> None:
+        """They cannot be drawn: plain text is lines of progress from now on."""
+        ...
+
 
 class Device(Protocol):
     """Where the bytes go. `sinks.terminal.tty.Terminal` is one; see `FileDevice` for the other."""
@@ -48,6 +59,8 @@ class Device(Protocol):
 
     @property
     def busy(self) -> bool: ...
+    @property
+    def in_front(self) -> bool: ...
     def size(self) -> tuple[int, int]: ...
     def write(self, data: bytes, /) -> None: ...
     def push(self) -> None: ...
@@ -64,6 +77,7 @@ class FileDevice:
         self.device = device
         self.gone = False
         self.busy = False
+        self.in_front = True
 
     def size(self) -> tuple[int, int]:
         size = self._console.size
@@ -94,12 +108,18 @@ class Screen:
         self._encoding = console.encoding
         self._painter = Painter(console)
         self._panels: list[Panel] = []
-        self._ticker = Ticker(self.refresh, interval_s, "metrics-hub terminal")
+        self._ticker = Ticker(self.refresh, interval_s, "metrics-hub terminal", self._refresh_plainly)
+        self._late_s = interval_s + AWAY_S
         self._prints = PrintQueue(self._ticker.wake)
         self._redirection = Redirection(self._prints)
         self._painting = threading.Lock()
+        self._above = ""  # whole lines that were printed and have not been sent
         self._unfinished = ""  # a printed line that has no newline yet
         self._yielded = False
+        self._was_in_front = False
+        self._behind = False
+        self._fell_back = False
+        self._looked_at = _clocks()
 
     def attach(self, panel: Panel) -> None:
         """Show ``panel``, below those that are shown already."""
@@ -117,17 +137,26 @@ class Screen:
         if panel not in self._panels:
             return
         last = len(self._panels) == 1
-        stopped = self._ticker.stop(STOP_WITHIN_S) if last else True
-        locked = self._painting.acquire(timeout=STOP_WITHIN_S)
+        locked = False
         try:
-            if locked and stopped and not self._device.gone and not self._gives_way():
-                self._paint_end(panel, closing, last)
+            stopped = self._ticker.stop(STOP_WITHIN_S) if last else True
+            locked = self._painting.acquire(timeout=STOP_WITHIN_S)
+            if locked and stopped and not self._device.gone:
+                if self._fell_back or self._gives_way():
+                    self._say_unseen_prints()
+                    self._say(panel.text_of_the_end(closing))
+                else:
+                    self._paint_end(panel, closing, last)
+        except BaseException:
+            self._send(self._painter.leave())  # what comes now comes below the frame
+            raise
         finally:
             self._panels.remove(panel)
             if last:
                 _screens.pop(self._device.device, None)
                 self._redirection.remove()
-                self._say_unseen_prints()
+                if not self._device.busy:  # a terminal that is stopped would not take it either
+                    self._say_unseen_prints()
                 self._device.close()
             if locked:
                 self._painting.release()
@@ -141,15 +170,33 @@ class Screen:
             if self._device.gone:
                 self._say_unseen_prints()
                 return
+            stopped = self._was_stopped()
             if self._gives_way():
                 return
+            if stopped:
+                self._send(self._painter.anew())
             if self._device.busy:
                 return  # the terminal has not taken the last frame yet: this one is skipped
             columns, lines = self._device.size()
-            above = self._take_prints()
-            self._send(self._painter.paint(self._rows(columns, lines), columns, above))
+            self._take_prints()
+            self._send(self._painter.paint(self._rows(columns, lines), columns, self._above))
+            self._above = ""
         finally:
+            self._looked_at = _clocks()  # however long it took
             self._painting.release()
+
+    def _refresh_plainly(self) -> None:
+        """What takes the place of `refresh` when frames cannot be drawn: lines below the last frame, real streams."""
+        with self._painting:
+            if not self._fell_back:
+                self._fell_back = True
+                self._send(self._painter.leave())
+                self._device.drain(DRAIN_WITHIN_S)
+            self._redirection.pass_through(True)
+            self._say_unseen_prints()
+            for panel in self._panels:
+                panel.give_up_tables()
+                self._say(panel.text_due())
 
     # -- drawing --------------------------------------------------------------------------------------------------
 
@@ -172,12 +219,13 @@ class Screen:
 
     def _paint_end(self, panel: Panel, closing: list[Row], last: bool) -> None:
         columns, lines = self._device.size()
-        above = self._take_prints()
+        self._take_prints()
         if last:
             if self._unfinished:
-                above, self._unfinished = f"{above}{self._unfinished}\n", ""
+                self._above, self._unfinished = f"{self._above}{self._unfinished}\n", ""
             painter = self._painter
-            self._send(painter.paint(self._rows(columns, lines), columns, above) + painter.leave())
+            self._send(painter.paint(self._rows(columns, lines), columns, self._above) + painter.leave())
+            self._above = ""
             self._send("".join(f"{painter.text(row)}\r\n" for row in closing))
             self._device.drain(DRAIN_WITHIN_S)
             return
@@ -185,16 +233,15 @@ class Screen:
         left = "".join(f"{self._painter.text(row)}\n" for row in (*rows, *closing))
         others = [each for each in self._panels if each is not panel]
         self._panels = others
-        self._send(self._painter.paint(self._rows(columns, lines), columns, above + left))
+        self._send(self._painter.paint(self._rows(columns, lines), columns, self._above + left))
+        self._above = ""
         self._panels = [*others, panel]
 
-    def _take_prints(self) -> str:
-        """Whole lines that were printed; a line without an end is kept and shown above the dashboard meanwhile."""
-        if not self._prints:
-            return ""
-        text = self._unfinished + self._prints.take()
-        whole, newline, self._unfinished = text.rpartition("\n")
-        return whole + newline
+    def _take_prints(self) -> None:
+        """Note what was printed; a line without an end is shown above the dashboard meanwhile."""
+        if self._prints:
+            whole, newline, self._unfinished = (self._unfinished + self._prints.take()).rpartition("\n")
+            self._above += whole + newline
 
     def _send(self, text: str) -> None:
         if text:
@@ -203,30 +250,59 @@ class Screen:
     # -- others on the same terminal ------------------------------------------------------------------------------
 
     def _gives_way(self) -> bool:
-        """Whether somebody else's ``rich.live.Live`` has the terminal: then ours is plain lines in between."""
-        foreign = live_is_active()
-        if foreign and not self._yielded:
-            self._yielded = True
+        """Whether the terminal is somebody else's now, a ``rich.live.Live`` or the shell; then ours is plain lines."""
+        foreign, behind = live_is_active(), self._is_behind()
+        if behind and not self._behind:
+            self._painter.forget()
+        elif self._behind and not behind:
+            self._send(self._painter.anew())
+        self._behind = behind
+        away = foreign or behind
+        if away and not self._yielded:
             self._send(self._painter.erase())
-        elif self._yielded and not foreign:
-            self._yielded = False
-        self._redirection.pass_through(foreign)
-        if foreign:
-            text = self._take_prints() + "".join(panel.text_due() for panel in self._panels)
-            if text:
-                sys.stdout.write(text)
-        return foreign
+        self._yielded = away
+        self._redirection.pass_through(away)
+        if away:
+            self._say_unseen_prints()
+            self._say("".join(panel.text_due() for panel in self._panels))
+        return away
+
+    def _is_behind(self) -> bool:
+        """The shell has put the process into the background. One that never was in front may draw: see ``timeout``."""
+        in_front = self._device.in_front
+        self._was_in_front |= in_front
+        return self._was_in_front and not in_front
+
+    def _was_stopped(self) -> bool:
+        """Whether the process did not run since the last look (Ctrl-Z): others may have written to the terminal.
+
+        There is no signal handler that could tell, since none is installed unasked.
+        """
+        away_s, busy_s = (now - then for now, then in zip(_clocks(), self._looked_at, strict=True))
+        return away_s > self._late_s and busy_s < away_s / 2
+
+    def _say(self, text: str) -> None:
+        """Write ``text`` past the display: through the ``Live`` that has the terminal, else to the real stream."""
+        if text and live_is_active():
+            sys.stdout.write(text)
+        elif text:
+            self._redirection.write_through(text)
 
     def _say_unseen_prints(self) -> None:
         """What was printed and could not be shown goes to the real stream, if that still takes anything."""
-        text, self._unfinished = self._unfinished + self._prints.take(), ""
-        if text:
-            self._redirection.write_through(text)
+        text = self._above + self._unfinished + self._prints.take()
+        self._above = self._unfinished = ""
+        self._say(text)
 
     def forget_in_child(self) -> None:
         """After a fork, in the child: real streams back; terminal and thread are the parent's."""
         self._redirection.remove()
         self._panels.clear()
+
+
+def _clocks() -> tuple[float, float]:
+    """Seconds that passed, and seconds that this process computed."""
+    return time.monotonic(), time.process_time()
 
 
 _screens: dict[int, Screen] = {}

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from rich.console import Console
 
 from m.metrics.alerts import Alert
+from m.metrics.rank import rank
 from m.metrics.run import Run, run_begun_by
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.terminal.config import VisualizationConfig, check
 from sinks.terminal.dashboard import Dashboard
 from sinks.terminal.look import glyphs_for
-from sinks.terminal.outputs import Output, output_for
+from sinks.terminal.outputs import Nowhere, Output, is_in_memory, output_for
 from sinks.terminal.state import State
 
 
@@ -22,6 +24,8 @@ class TerminalSink:
 
     ``config`` None takes the defaults. ``console`` is the Rich console to write to, None a new one on standard
     output; a console in memory is written to in the call, every other by a thread that starts with the first run.
+    Of a training in several processes only the one of rank ``on_rank`` shows anything, or with None each of them; the
+    rank is looked up when a run starts (see `m.metrics.rank`), and a console in memory belongs to its process alone.
     ``clock`` gives monotonic seconds. Raises ``TypeError``/``ValueError`` for a configuration that cannot work.
 
     On an interactive terminal ``print``, ``logging`` and warnings appear above the dashboard while it is there.
@@ -32,6 +36,7 @@ class TerminalSink:
         config: VisualizationConfig | None = None,
         *,
         console: Console | None = None,
+        on_rank: int | None = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.config = VisualizationConfig() if config is None else config
@@ -40,7 +45,12 @@ class TerminalSink:
             raise TypeError(
                 f"console must be a rich.console.Console or None; got {console!r:.80} ({type(console).__name__})"
             )
+        if on_rank is not None and (isinstance(on_rank, bool) or not isinstance(on_rank, int)):
+            raise TypeError(f"on_rank must be a whole number or None; got {on_rank!r:.80}")
         self.console = Console() if console is None else console
+        self._on_rank = on_rank
+        self.background: bool | None = False if is_in_memory(self.console) else None
+        """What the hub is asked for: a console in memory is written to by the caller's thread up to the end."""
         self._state = State(interval=self.config.table_update_interval)
         self._dashboard = Dashboard(self.config, self._state, glyphs_for(self.console.encoding), clock)
         self._output: Output | None = None
@@ -53,7 +63,8 @@ class TerminalSink:
         self._end_run()
         self._state = State(interval=self.config.table_update_interval, run=run)
         self._dashboard.begin(self._state)
-        self._output = output_for(self._dashboard, self.console)
+        shown = self._on_rank is None or is_in_memory(self.console) or rank() == self._on_rank
+        self._output = output_for(self._dashboard, self.console) if shown else Nowhere()
 
     def record(self, snapshot: TrainingSnapshot) -> None:
         """Remember ``snapshot``; on the emitting thread nothing more, unless the console is in memory."""
@@ -73,8 +84,25 @@ class TerminalSink:
         self._closed = True
         self._end_run()
 
+    def __copy__(self) -> TerminalSink:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TerminalSink:
+        return self  # as with the hub: the copy of a model that holds its display shows on the same one
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_closed_sink, ())  # in another process there is nothing to show
+
     def _end_run(self) -> None:
         output, self._output = self._output, None
         if output is not None:
-            self._dashboard.finish()
-            output.end()
+            try:
+                self._dashboard.finish()
+            finally:
+                output.end()
+
+
+def _closed_sink() -> TerminalSink:
+    sink = TerminalSink()
+    sink.close()
+    return sink

@@ -82,7 +82,7 @@ class State:
         if snapshot.custom_metrics:
             self.known.update(snapshot.custom_metrics)
             if len(self.known) > 2 * MAX_NAMES:  # long before the next table
-                self._forget_the_oldest()
+                self._forget_oldest_names()
         if snapshot.expert_utilization:
             self.experts = snapshot.expert_utilization
         if before is None:
@@ -102,7 +102,8 @@ class State:
         snapshot = self.latest
         if snapshot is None:
             return
-        self._forget_the_oldest()
+        if len(self.known) > MAX_NAMES:
+            self._forget_oldest_names()
         for name in ("gpu_memory_mb", "batch_size", "sequence_length"):
             value = getattr(snapshot, name)
             if value is not None:
@@ -114,10 +115,9 @@ class State:
         }
         self.view = View(snapshot, dict(self.known), self.experts, courses)
 
-    def _forget_the_oldest(self) -> None:
-        if len(self.known) > MAX_NAMES:
-            for name in list(self.known)[:-MAX_NAMES]:
-                del self.known[name]
+    def _forget_oldest_names(self) -> None:
+        for name in list(self.known)[:-MAX_NAMES]:
+            self.known.pop(name, None)  # the drawing thread may be at it too
 
     def add_alert(self, alert: Alert) -> None:
         self.alerts.append(alert)

@@ -104,7 +104,9 @@ class Redirection:
         self._handlers: list[tuple[logging.StreamHandler[Any], PrintAbove]] = []
 
     def install(self, device: int) -> None:
-        """Redirect each of the two streams that is the terminal ``device``."""
+        """Redirect each of the two streams that is the terminal ``device``, unless that was done."""
+        if self._stand_ins:
+            return
         for name in ("stdout", "stderr"):
             stream = getattr(sys, name)
             if _device_of(stream) == device:

@@ -20,12 +20,16 @@ FAILURES_BEFORE_END: Final = 5
 class Ticker:
     """Calls ``act()`` every ``interval_s`` seconds on a thread of its own.
 
-    ``act`` may raise: the first failure is logged, and after `FAILURES_BEFORE_END` in a row the thread ends.
+    ``act`` may raise: the first failure is logged. After `FAILURES_BEFORE_END` in a row ``instead()`` is called from
+    then on; when that keeps failing too, or there is none, the thread ends.
     Waking goes through a ``SimpleQueue``, the only kind of wait that a finaliser on the same thread may enter again.
     """
 
-    def __init__(self, act: Callable[[], object], interval_s: float, name: str) -> None:
+    def __init__(
+        self, act: Callable[[], object], interval_s: float, name: str, instead: Callable[[], object] | None = None
+    ) -> None:
         self._act = act
+        self._instead = instead
         self._interval_s = interval_s
         self._name = name
         self._wakes: SimpleQueue[bool] = SimpleQueue()
@@ -80,10 +84,15 @@ class Ticker:
             try:
                 self._act()
                 failures = 0
-            except Exception:
+            except BaseException:  # a SystemExit of somebody's code would end the thread without a word
                 failures += 1
                 if failures == 1:
                     logger.exception("the terminal display could not be drawn; training goes on")
                 if failures >= FAILURES_BEFORE_END:
-                    logger.error("the terminal display failed %d times in a row and stays as it is", failures)
-                    return
+                    if self._instead is None:
+                        logger.error("the terminal display failed %d times in a row and stays as it is", failures)
+                        return
+                    logger.error("the terminal display failed %d times in a row; plain lines from now on", failures)
+                    self._act, self._instead = self._instead, None
+                    failures = 1  # what fails from now on is known
+                    self.wake()

@@ -40,6 +40,16 @@ class Terminal:
             return 80, 24
         return (columns or 80), (lines or 24)
 
+    @property
+    def in_front(self) -> bool:
+        """The shell has this process in the foreground, or there is no shell that could say otherwise."""
+        if self._descriptor is None:
+            return True
+        try:
+            return os.tcgetpgrp(self._descriptor) == os.getpgrp()
+        except OSError:  # not the terminal of this session
+            return True
+
     def write(self, data: bytes) -> None:
         """Send what was unsent and then ``data``, as far as the terminal takes it now."""
         if not self.gone and self._descriptor is not None:

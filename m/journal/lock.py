@@ -1,0 +1,78 @@
+"""The lock that keeps a journal to one writer. Knows nothing of what is in the file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from m.journal.descriptors import Opened
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system
+    fcntl = None  # type: ignore[assignment]
+
+OPEN_TO_APPEND: Final = (
+    os.O_WRONLY
+    | os.O_APPEND
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NONBLOCK", 0)  # to open a named pipe that nobody reads must fail, not wait; nothing for files
+    | getattr(os, "O_NOCTTY", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+
+
+class WriterLock:
+    """What the one writer of a journal holds on its first file, from `take` to `release` or the end of the process.
+
+    Where there is no ``flock``, it is a file beside it, ``run.jsonl.lock``, that is kept open: there, an open file
+    cannot be removed, so that one that can be was left by a process that died.
+    """
+
+    def __init__(self) -> None:
+        self._held: Opened | None = None
+        self._beside: Path | None = None
+        self._process = 0
+
+    def take(self, path: Path) -> bool:
+        """Make the file at ``path`` where there is none, and lock it; False when another writer has it.
+
+        Raises ``OSError`` when the file cannot be opened. A file system without locks is as good as locked.
+        """
+        self._process = os.getpid()
+        if fcntl is None:
+            return self._take_beside(path)
+        held = Opened.of(os.open(path, OPEN_TO_APPEND | os.O_CREAT, 0o666))
+        try:
+            fcntl.flock(held.number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            held.close()
+            return False
+        except OSError:
+            pass
+        self._held = held
+        return True
+
+    def _take_beside(self, path: Path) -> bool:
+        Opened.of(os.open(path, OPEN_TO_APPEND | os.O_CREAT, 0o666)).close()
+        beside = path.with_name(path.name + ".lock")
+        try:
+            beside.unlink(missing_ok=True)
+            self._held = Opened.of(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        except OSError:
+            return False
+        self._beside = beside
+        return True
+
+    def release(self) -> None:
+        """Leave the journal to the next writer. Idempotent; never raises. A forked child only closes its copy."""
+        held, self._held = self._held, None
+        beside, self._beside = self._beside, None
+        if held is not None:
+            held.close()
+        if beside is not None and self._process == os.getpid():
+            try:
+                beside.unlink(missing_ok=True)
+            except OSError:
+                pass  # the next writer removes it

@@ -1,0 +1,38 @@
+"""Which of the processes of one training this is: read from what launchers and frameworks say, never initialised."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Final
+
+_FROM_LAUNCHERS: Final = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK")
+
+
+def rank() -> int:
+    """The rank of this process, 0 where there is only one. Read anew at each call, since launch code may set it late.
+
+    From the environment of torchrun, ``srun``, Open MPI, PMIx and PMI, in this order; then from ``torch.distributed``,
+    if that has been initialised already. What is no whole number is passed over.
+    """
+    for name in _FROM_LAUNCHERS:
+        text = os.environ.get(name, "")
+        if text.isdecimal() and (name != "SLURM_PROCID" or _in_a_step_of_several_tasks()):
+            return int(text)
+    return _rank_in_torch()
+
+
+def _in_a_step_of_several_tasks() -> bool:
+    """``SLURM_PROCID`` is set in batch scripts and interactive shells too, where every program would be rank 0."""
+    tasks = os.environ.get("SLURM_NTASKS", "")
+    return "SLURM_STEP_ID" in os.environ and tasks.isdecimal() and int(tasks) > 1
+
+
+def _rank_in_torch() -> int:
+    distributed = sys.modules.get("torch.distributed")
+    try:
+        if distributed is not None and distributed.is_available() and distributed.is_initialized():
+            return int(distributed.get_rank())
+    except Exception:  # half imported, or not what it seems
+        pass
+    return 0

@@ -1,0 +1,261 @@
+"""However badly an inline sink ends, the others end well, in bounded time, and Ctrl-C interrupts none of them."""
+
+from __future__ import annotations
+
+import contextvars
+import signal
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from hub_doubles import PATIENCE_S, Raising, Recording, accounts, snapshot
+
+from m import MetricsHub
+from m.hub.closing import LEAST_S
+
+
+class HangsAtTheEnd(Recording):
+    """Its flush or its close does not come back before the test lets it."""
+
+    def __init__(self, ability: str, release: threading.Event) -> None:
+        super().__init__()
+        self.ability = ability
+        self.release = release
+        self.entered = threading.Event()
+
+    def flush(self) -> None:
+        super().flush()
+        self.hang("flush")
+
+    def close(self) -> None:
+        super().close()
+        self.hang("close")
+
+    def hang(self, ability: str) -> None:
+        if ability == self.ability:
+            self.entered.set()
+            assert self.release.wait(PATIENCE_S)
+
+
+@pytest.fixture
+def release() -> Iterator[threading.Event]:
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+@pytest.mark.fault("A5", "A10", "B3", "B17")
+@pytest.mark.parametrize("ability", ["flush", "close"])
+def test_a_close_that_hangs_costs_the_budget_and_no_more(
+    release: threading.Event, ability: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On the caller's thread it held the whole process, and the sinks that were subscribed before it stayed open."""
+    before, hanging, after = Recording(), HangsAtTheEnd(ability, release), Recording()
+    hub = MetricsHub([before, hanging, after], close_timeout=0.3)
+    hub.emit(snapshot())
+    begun = time.monotonic()
+    hub.close()
+    assert 0.2 < time.monotonic() - begun < PATIENCE_S / 2
+    assert hanging.entered.is_set()
+    assert before.log[-1] == after.log[-1] == ("close", None)
+    assert [record.getMessage() for record in caplog.records] == [
+        "sink HangsAtTheEnd: was not closed in time and is left to itself"
+    ]
+    assert [each.delivered for each in accounts(hub)] == [1, 1, 1]
+    release.set()
+    hub.close()
+
+
+@pytest.mark.fault("A5")
+def test_one_sink_that_hangs_leaves_time_for_the_others(release: threading.Event) -> None:
+    """The next is begun long before the budget is spent, so that a terminal has the time that it needs."""
+    begun: list[float] = []
+
+    class Slow(Recording):
+        def close(self) -> None:
+            begun.append(time.monotonic())
+            time.sleep(0.3)
+            super().close()
+
+    slow = Slow()
+    sinks = [slow, *(HangsAtTheEnd("close", release) for _ in range(3))]
+    hub = MetricsHub(sinks, close_timeout=2.0)
+    start = time.monotonic()
+    hub.close()
+    assert begun[0] - start < 1.7
+    assert slow.log[-1] == ("close", None)
+
+
+@pytest.mark.fault("A9", "A10")
+def test_sinks_are_closed_one_at_a_time_and_the_newest_first(release: threading.Event) -> None:
+    inside = threading.Lock()
+    log: list[tuple[str, str, None]] = []
+
+    class Alone(Recording):
+        def close(self) -> None:
+            assert inside.acquire(blocking=False)
+            time.sleep(0.02)
+            super().close()
+            inside.release()
+
+    MetricsHub([Alone(log, name) for name in "abc"], strict=True).close()
+    assert [name for name, what, _ in log if what == "close"] == ["c", "b", "a"]
+
+
+@pytest.mark.fault("A9")
+def test_a_sink_that_calls_the_hub_while_it_is_closed_waits_for_nobody(release: threading.Event) -> None:
+    """It is on a thread of its own then: waiting there for the end of the closing would be waiting for itself."""
+    answers: list[object] = []
+
+    class Talking(Recording):
+        def close(self) -> None:
+            hub.close()
+            hub.emit(snapshot(1))
+            answers.append(hub.flush(PATIENCE_S))
+            answers.append(hub.start())
+            super().close()
+
+    sink = Talking()
+    hub = MetricsHub([sink], close_timeout=PATIENCE_S)
+    begun = time.monotonic()
+    hub.close()
+    assert time.monotonic() - begun < PATIENCE_S / 2
+    assert sink.log[-1] == ("close", None)
+    assert answers == [True, None]
+
+
+@pytest.mark.fault("B10")
+@pytest.mark.parametrize("times", [1, 2, 5])
+def test_ctrl_c_ends_the_waiting_and_interrupts_no_sink(release: threading.Event, times: int) -> None:
+    """Of 40 trials with two Ctrl-C, Rich left its hook and a hidden cursor behind in 2."""
+
+    class Restoring(Recording):
+        def close(self) -> None:
+            for _ in range(20):
+                time.sleep(0.005)
+            super().close()
+
+    sink, hanging = Restoring(), HangsAtTheEnd("close", release)
+    hub = MetricsHub([sink, hanging], close_timeout=PATIENCE_S)
+
+    def press() -> None:
+        assert hanging.entered.wait(PATIENCE_S)
+        for _ in range(times):
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)  # type: ignore[arg-type]
+            time.sleep(0.02)
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        hub.close()
+    assert time.monotonic() - begun < LEAST_S + PATIENCE_S / 2
+    assert sink.log[-1] == ("close", None)
+    thread.join()
+
+
+@pytest.mark.fault("A10")
+def test_exceptions_of_several_closes_are_one_strict_exception_and_no_close_is_left_out() -> None:
+    first, last = Recording(), Recording()
+    hub = MetricsHub([first, Raising(ValueError("one")), Raising(SystemExit(2)), last], strict=True)
+    with pytest.raises(SystemExit):
+        hub.close()
+    assert first.log == last.log == [("flush", None), ("close", None)]
+
+
+@pytest.mark.fault("B5")
+def test_without_a_thread_to_be_had_sinks_are_closed_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python 3.12 and newer start no thread when they are ending; a cluster may set a limit at any time."""
+
+    def no_thread(thread: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    first, last = Recording(), Recording()
+    hub = MetricsHub([first, Raising(ValueError("broken")), last])
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        hub.close()
+    assert first.log == last.log == [("flush", None), ("close", None)]
+
+
+def test_an_interrupt_while_a_thread_is_started_closes_that_sink_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupts = [KeyboardInterrupt(), KeyboardInterrupt()]
+    real_start = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if len(interrupts) == 2:
+            raise interrupts.pop()  # before it began
+        real_start(thread)
+        if interrupts:
+            raise interrupts.pop()  # and after
+
+    sink = Recording()
+    hub = MetricsHub([sink], close_timeout=PATIENCE_S)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        with pytest.raises(KeyboardInterrupt):
+            hub.close()
+    assert interrupts == []
+    assert sink.log == [("flush", None), ("close", None)]
+
+
+def test_a_sink_that_must_stay_on_this_thread_does_when_asked_and_comes_first() -> None:
+    """SQLite refuses its connection to any other thread than the one that opened it."""
+
+    class Database(Recording):
+        def __init__(self, log: list[object]) -> None:
+            super().__init__(log, "database")
+            self.connection = sqlite3.connect(":memory:")
+            self.connection.execute("create table losses (step, loss)")
+
+        def record(self, snapshot: object) -> None:
+            self.connection.execute("insert into losses values (1, 2)")
+
+        def close(self) -> None:
+            super().close()
+            self.connection.close()
+
+    log: list[object] = []
+    hub = MetricsHub(strict=True)
+    hub.subscribe(Database(log), background=False)
+    hub.subscribe(Recording(log, "other"))
+    hub.emit(snapshot())
+    hub.close()
+    assert [(name, what) for name, what, _ in log if what == "close"] == [("database", "close"), ("other", "close")]  # type: ignore[misc]
+
+
+def test_a_close_sees_the_context_of_the_caller() -> None:
+    """A notebook knows by a context variable to which cell the output belongs."""
+    cell = contextvars.ContextVar("cell", default="none")
+    seen: list[str] = []
+
+    class Seeing(Recording):
+        def close(self) -> None:
+            seen.append(cell.get())
+
+    hub = MetricsHub([Seeing()], strict=True)
+    cell.set("second")
+    hub.close()
+    assert seen == ["second"]
+
+
+@pytest.mark.fault("C6")
+def test_no_thread_is_left_and_none_is_started_for_what_has_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[str] = []
+    real_start = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        started.append(thread.name)
+        real_start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    before = threading.active_count()
+    with MetricsHub([lambda s: None]) as hub:
+        hub.emit(snapshot())
+    assert started == []
+    with MetricsHub([Recording()]) as hub:
+        hub.emit(snapshot())
+    assert started == ["metrics-hub closes Recording"]
+    assert threading.active_count() == before

@@ -1,0 +1,72 @@
+"""The rank is what the launcher says, and asking for it initialises nothing."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from m.metrics import rank as module
+from m.metrics.rank import rank
+
+
+@pytest.fixture(autouse=True)
+def no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*module._FROM_LAUNCHERS, "SLURM_STEP_ID", "SLURM_NTASKS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delitem(sys.modules, "torch.distributed", raising=False)
+
+
+STEP = {"SLURM_STEP_ID": "0", "SLURM_NTASKS": "8"}
+
+
+@pytest.mark.fault("D19")
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, 0),
+        ({"RANK": "3"}, 3),
+        ({"LOCAL_RANK": "0", "RANK": "8"}, 8),
+        ({"LOCAL_RANK": "2"}, 0),
+        ({"SLURM_PROCID": "5", **STEP}, 5),
+        ({"SLURM_PROCID": "5"}, 0),
+        ({"SLURM_PROCID": "5", "SLURM_STEP_ID": "0", "SLURM_NTASKS": "1"}, 0),
+        ({"SLURM_PROCID": "5", "RANK": "1", **STEP}, 1),
+        ({"OMPI_COMM_WORLD_RANK": "4"}, 4),
+        ({"PMIX_RANK": "6"}, 6),
+        ({"PMI_RANK": "7"}, 7),
+        ({"RANK": "", "PMI_RANK": "7"}, 7),
+        ({"RANK": "-1"}, 0),
+        ({"RANK": "one"}, 0),
+    ],
+)
+def test_the_rank_is_what_the_launcher_says(
+    environment: dict[str, str], expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert rank() == expected
+
+
+def broken() -> Any:
+    raise RuntimeError("half imported")
+
+
+@pytest.mark.parametrize(
+    ("torch", "expected"),
+    [
+        (SimpleNamespace(is_available=lambda: True, is_initialized=lambda: True, get_rank=lambda: 2), 2),
+        (SimpleNamespace(is_available=lambda: True, is_initialized=lambda: False, get_rank=broken), 0),
+        (SimpleNamespace(is_available=lambda: False), 0),
+        (SimpleNamespace(is_available=broken), 0),
+        (SimpleNamespace(), 0),
+    ],
+    ids=["initialised", "not initialised", "not available", "broken", "half imported"],
+)
+def test_torch_is_asked_only_when_it_is_there_and_initialised(
+    torch: object, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.distributed", torch)  # type: ignore[arg-type]
+    assert rank() == expected

@@ -1,0 +1,56 @@
+"""The accounts of a hub, as data and as a table for people."""
+
+from __future__ import annotations
+
+import logging
+import re
+import textwrap
+
+import pytest
+
+from m.hub.hub import MetricsHub
+from m.hub.stats import HubStats, SinkStats
+from m.metrics.snapshot import TrainingSnapshot
+
+
+def test_the_table_has_a_line_for_each_sink() -> None:
+    stats = HubStats(
+        200,
+        1,
+        3,
+        {
+            "PlotSink": SinkStats(200, 200, 0, 0, 0, 0.0012, None),
+            "tracker": SinkStats(200, 150, 45, 12, 5, 1.5, "OSError: no route to host"),
+        },
+    )
+    table = """\
+    200 snapshots emitted, 1 refused, 3 values left out
+                delivered  dropped  failed  waiting  seconds
+      PlotSink        200        0       0        0    0.001
+      tracker         150       45      12        5    1.500  OSError: no route to host"""
+    assert str(stats) == textwrap.dedent(table)
+
+
+def test_a_hub_without_sinks_says_what_was_emitted() -> None:
+    assert str(HubStats(1, 0, 0, {})) == "1 snapshot emitted"
+
+
+def test_the_end_has_a_line_for_each_sink_a_warning_only_for_those_that_missed_something(
+    hubs,  # type: ignore[no-untyped-def]
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def healthy(snapshot: TrainingSnapshot) -> None:
+        pass
+
+    def failing(snapshot: TrainingSnapshot) -> None:
+        raise OSError("no route")
+
+    hub: MetricsHub = hubs([healthy, failing])
+    for step in range(3):
+        hub.emit(TrainingSnapshot(step, 0.5))
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        hub.close()
+    lines = {record.levelname: record.getMessage() for record in caplog.records}
+    assert re.fullmatch(r"sink healthy: 3 of 3 snapshots delivered; 0\.00\d s on the training thread", lines["INFO"])
+    assert lines["WARNING"].startswith("sink failing: missed 3 of 3 snapshots, 3 of them by failing; last error")

@@ -1,17 +1,18 @@
-"""``python -m benchmarks [emit|frame|history|import|plots|redraw ...]``: run them all, or those that are named."""
+"""``python -m benchmarks [emit|frame|history|import|loop|plots|redraw ...]``: run them all, or those that are named."""
 
 from __future__ import annotations
 
 import sys
 
-from benchmarks import emit, frame, history, imports, plot_update, redraw
-from benchmarks.measure import machine
+from benchmarks import emit, frame, history, imports, loop, plot_update, redraw
+from benchmarks.measure import begin, machine, summary
 
 SUITES = {
     "emit": emit.run,
     "frame": frame.run,
     "history": history.run,
     "import": imports.run,
+    "loop": loop.run,
     "plots": plot_update.run,
     "redraw": redraw.run,
 }
@@ -24,7 +25,9 @@ def main(names: list[str]) -> int:
         return 2
     print(machine())
     for name in names or SUITES:
+        begin(name)
         SUITES[name]()
+    summary()
     return 0
 
 

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import field
-from pathlib import Path
 from typing import Any
 
 import blinker
 
+from benchmarks import displays
 from benchmarks.measure import interleaved, missing, per_call_us, table
 from benchmarks.terminal import on_terminal
 from benchmarks.workload import VALUES, as_dict, snapshot
 from m.hub.hub import MetricsHub
 from m.metrics.snapshot import TrainingSnapshot
-from sinks.jsonl import JsonlSink
-from sinks.plotting.sink import PlotSink
-from sinks.terminal.sink import TerminalSink
 
 CALLS = 20_000
 ROUNDS = 5
+SINKS = (1, 2, 5, 10, 20, 50)
+_BLINKER = "bare blinker send"
 
 
 def run() -> None:
@@ -41,6 +39,13 @@ def run() -> None:
         interleaved([(name, _in_steps(make)) for name, make in _emitters()], 3),
         "hub: terminal + plots",
     )
+    for count in SINKS:
+        table(
+            f"emit alone, number of sinks that keep the newest: {count}",
+            "us, median of calls",
+            interleaved(_fan_outs(count), ROUNDS),
+            _BLINKER,
+        )
 
 
 # -- construction -------------------------------------------------------------------------------------------------
@@ -88,110 +93,28 @@ def _constructions() -> list[tuple[str, Callable[[], float]]]:
 
 # -- emit ---------------------------------------------------------------------------------------------------------
 
-Emit = Callable[[int], object]
+
+@contextmanager
+def _two_functions() -> Iterator[displays.Show]:
+    with displays.hub(_function(), _function()) as show:
+        yield show
 
 
 @contextmanager
-def _no_sink() -> Iterator[Emit]:
-    with MetricsHub() as hub:
-        yield lambda step: hub.emit(snapshot(step))
-
-
-@contextmanager
-def _two_functions() -> Iterator[Emit]:
-    newest: list[Any] = [None]
-
-    def one(given: TrainingSnapshot) -> None:
-        newest[0] = given
-
-    def two(given: TrainingSnapshot) -> None:
-        newest[0] = given
-
-    with MetricsHub([one, two]) as hub:
-        yield lambda step: hub.emit(snapshot(step))
-
-
-@contextmanager
-def _terminal() -> Iterator[Emit]:
-    with MetricsHub([TerminalSink()]) as hub:
-        hub.start(CALLS, "benchmark")
-        yield lambda step: hub.emit(snapshot(step))
-
-
-@contextmanager
-def _plots() -> Iterator[Emit]:
-    with MetricsHub([PlotSink()]) as hub:
-        hub.start(CALLS, "benchmark")
-        yield lambda step: hub.emit(snapshot(step))
-
-
-@contextmanager
-def _displays() -> Iterator[Emit]:
-    with MetricsHub([TerminalSink(), PlotSink()]) as hub:
-        hub.start(CALLS, "benchmark")
-        yield lambda step: hub.emit(snapshot(step))
-
-
-@contextmanager
-def _displays_and_journal() -> Iterator[Emit]:
-    with tempfile.TemporaryDirectory() as folder:
-        journal = JsonlSink(Path(folder) / "run.jsonl")
-        with MetricsHub([TerminalSink(), PlotSink(), journal]) as hub:
-            hub.start(CALLS, "benchmark")
-            yield lambda step: hub.emit(snapshot(step))
-
-
-@contextmanager
-def _bare_blinker() -> Iterator[Emit]:
+def _bare_blinker() -> Iterator[displays.Show]:
     """A frozen dataclass and ``Signal.send`` to two storing receivers: what the price would be with nothing around."""
-    signal = blinker.Signal()
-    newest: list[Any] = [None]
-
-    def one(sender: object, snapshot: object) -> None:
-        newest[0] = snapshot
-
-    def two(sender: object, snapshot: object) -> None:
-        newest[0] = snapshot
-
-    signal.connect(one)
-    signal.connect(two)
+    signal = _signal(2)
     yield lambda step: signal.send(None, snapshot=_generated(step))
-
-
-@contextmanager
-def _tqdm(refresh: bool) -> Iterator[Emit]:
-    from tqdm import tqdm
-
-    with tqdm(total=CALLS) as bar:
-
-        def emit(step: int) -> None:
-            bar.set_postfix(as_dict(step), refresh=refresh)
-            bar.update()
-
-        yield emit
-
-
-@contextmanager
-def _tensorboard() -> Iterator[Emit]:
-    from torch.utils.tensorboard import SummaryWriter
-
-    with tempfile.TemporaryDirectory() as folder, SummaryWriter(folder) as writer:
-
-        def emit(step: int) -> None:
-            for name, value in as_dict(step).items():
-                writer.add_scalar(name, value, step)
-
-        yield emit
 
 
 def _emitters() -> list[tuple[str, Callable[[], Any]]]:
     emitters: list[tuple[str, Callable[[], Any]]] = [
-        ("hub: no sink", _no_sink),
+        ("hub: no sink", displays.hub),
         ("hub: two functions", _two_functions),
-        ("hub: terminal", _terminal),
-        ("hub: plots", _plots),
-        ("hub: terminal + plots", _displays),
-        ("hub: terminal + plots + journal", _displays_and_journal),
+        ("hub: terminal", displays.terminal),
+        ("hub: plots", displays.plots),
+        ("hub: terminal + plots", displays.terminal_and_plots),
+        ("hub: terminal + plots + journal", displays.terminal_plots_and_journal),
         ("frozen dataclass + bare blinker send, 2 receivers", _bare_blinker),
     ]
     try:
@@ -199,21 +122,21 @@ def _emitters() -> list[tuple[str, Callable[[], Any]]]:
     except ImportError as error:
         missing("tqdm", error)
     else:
-        emitters.append(("tqdm set_postfix(refresh=False) + update", lambda: _tqdm(False)))
-        emitters.append(("tqdm set_postfix + update", lambda: _tqdm(True)))
+        emitters.append(("tqdm set_postfix(refresh=False) + update", lambda: displays.tqdm(False)))
+        emitters.append(("tqdm set_postfix + update", displays.tqdm))
     try:
         import torch.utils.tensorboard  # noqa: F401
     except ImportError as error:
         missing("tensorboard", error)
     else:
-        emitters.append(("TensorBoard add_scalar x12", _tensorboard))
+        emitters.append(("TensorBoard add_scalar x12", displays.tensorboard))
     return emitters
 
 
 def _tight(make: Callable[[], Any]) -> Callable[[], float]:
     def case() -> float:
         with on_terminal(), make() as emit:
-            return per_call_us(emit, CALLS // 4 if "tensorboard" in repr(make) else CALLS)
+            return per_call_us(emit, CALLS // 4 if make is displays.tensorboard else CALLS)
 
     return case
 
@@ -237,3 +160,60 @@ def _in_steps(make: Callable[[], Any]) -> Callable[[], float]:
         return spent[len(spent) // 2] / 1000
 
     return case
+
+
+# -- one to fifty sinks -------------------------------------------------------------------------------------------
+
+
+class _Keeper:
+    """A sink that is an object."""
+
+    def __init__(self) -> None:
+        self.newest: TrainingSnapshot | None = None
+
+    def record(self, given: TrainingSnapshot) -> None:
+        self.newest = given
+
+
+def _function() -> Callable[[TrainingSnapshot], None]:
+    newest: list[Any] = [None]
+
+    def keep(given: TrainingSnapshot) -> None:
+        newest[0] = given
+
+    return keep
+
+
+def _receiver() -> Callable[..., None]:
+    newest: list[Any] = [None]
+
+    def keep(sender: object, snapshot: object) -> None:
+        newest[0] = snapshot
+
+    return keep
+
+
+def _signal(count: int) -> blinker.Signal:
+    signal = blinker.Signal()
+    for _ in range(count):
+        signal.connect(_receiver(), weak=False)
+    return signal
+
+
+def _fan_outs(count: int) -> list[tuple[str, Callable[[], float]]]:
+    given = snapshot(0)
+
+    def through_hub(make: Callable[[], Any]) -> float:
+        with MetricsHub([make() for _ in range(count)]) as hub:
+            hub.start(CALLS, "benchmark")
+            return per_call_us(lambda step: hub.emit(given), CALLS)
+
+    def bare() -> float:
+        signal = _signal(count)
+        return per_call_us(lambda step: signal.send(None, snapshot=given), CALLS)
+
+    return [
+        ("hub: functions", lambda: through_hub(_function)),
+        ("hub: objects with record", lambda: through_hub(_Keeper)),
+        (_BLINKER, bare),
+    ]

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TimeRemainingColumn
-from rich.table import Table
 
-from benchmarks.measure import interleaved, missing, table
+from benchmarks.displays import Show, rich_live, rich_tables
+from benchmarks.measure import interleaved, missing, remember, table
 from benchmarks.terminal import on_terminal
 from benchmarks.workload import moe_snapshot
 from m.hub.hub import MetricsHub
 from m.metrics.run import Run
-from m.metrics.snapshot import TrainingSnapshot
 from sinks.terminal.config import VisualizationConfig
 from sinks.terminal.dashboard import Dashboard
 from sinks.terminal.look import UNICODE
@@ -42,9 +41,10 @@ def run() -> None:
     table("one frame", "ms of CPU", interleaved(frames, 5), "ours, every number of every table changed, 80x24")
     shares: list[tuple[str, Callable[[], float]]] = [
         ("ours, table interval 1", lambda: _other_threads(_our_display)),
-        ("Rich Live, the same four tables", lambda: _other_threads(_rich_display)),
+        ("Rich Live, the same four tables", lambda: _other_threads(lambda: rich_live(moe_snapshot))),
     ]
-    table("other threads of the process, displays at 4 Hz, 10 ms steps", "% of wall time", interleaved(shares, 3))
+    title = "other threads of the process, displays at 4 Hz, 10 ms steps"
+    table(title, "% of wall time", interleaved(shares, 3), "ours, table interval 1")
     _lightning()
 
 
@@ -66,22 +66,6 @@ def _ours(columns: int, lines: int, every_table: bool) -> float:
     return spent / (FRAMES - 1) * 1000
 
 
-def _tables(given: TrainingSnapshot) -> list[Table]:
-    status, speed, experts, custom = (Table(title=title) for title in ("Status", "Speed", "Experts", "Metrics"))
-    for each in (status, speed, experts, custom):
-        each.add_column("Metric")
-        each.add_column("Value", justify="right")
-    for name in ("step", "train_loss", "val_loss", "aux_loss", "learning_rate", "gradient_norm"):
-        status.add_row(name, f"{getattr(given, name):.4f}")
-    for name in ("steps/s", "samples/s", "tokens/s"):
-        speed.add_row(name, f"{given.train_loss:.2f}")
-    for expert, share in given.expert_utilization.items():
-        experts.add_row(f"expert {expert}", f"{share:.3f}")
-    for name, value in given.custom_metrics.items():
-        custom.add_row(name, f"{value:.4f}")
-    return [status, speed, experts, custom]
-
-
 def _rich_live(changed: bool) -> float:
     console = Console(file=io.StringIO(), width=120, height=60, force_terminal=True, color_system="256")
     bar = Progress(BarColumn(), TimeRemainingColumn(), console=console)
@@ -89,13 +73,13 @@ def _rich_live(changed: bool) -> float:
     live = Live(console=console, auto_refresh=False)
     spent = 0.0
     frames = FRAMES // 4
-    tables = _tables(moe_snapshot(0))
+    tables = rich_tables(moe_snapshot(0))
     with live:
         for step in range(frames):
             given = moe_snapshot(step)
             before = time.thread_time()
             if changed:
-                tables = _tables(given)
+                tables = rich_tables(given)
             bar.update(task, completed=step)
             live.update(Group(*tables, bar), refresh=True)
             spent += time.thread_time() - before
@@ -104,48 +88,29 @@ def _rich_live(changed: bool) -> float:
 
 # -- the loop -----------------------------------------------------------------------------------------------------
 
-Display = tuple[Callable[[TrainingSnapshot], object], Callable[[], object]]
+
+@contextmanager
+def _our_display() -> Iterator[Show]:
+    with MetricsHub([TerminalSink(VisualizationConfig(table_update_interval=1))]) as hub:
+        hub.start(10_000, "benchmark")
+        yield lambda step: hub.emit(moe_snapshot(step))
 
 
-def _our_display() -> Display:
-    hub = MetricsHub([TerminalSink(VisualizationConfig(table_update_interval=1))])
-    hub.start(10_000, "benchmark")
-    return hub.emit, hub.close
-
-
-def _rich_display() -> Display:
-    newest: list[Any] = [moe_snapshot(0)]
-    bar = Progress(BarColumn(), TimeRemainingColumn())
-    task = bar.add_task("training", total=10_000)
-    live = Live(get_renderable=lambda: Group(*_tables(newest[0]), bar), refresh_per_second=4)
-    live.start()
-
-    def show(given: TrainingSnapshot) -> None:
-        newest[0] = given
-        bar.update(task, completed=given.step)
-
-    return show, live.stop
-
-
-def _other_threads(make: Callable[[], Display]) -> float:
+def _other_threads(make: Callable[[], AbstractContextManager[Show]]) -> float:
     """CPU of all threads but this one over ``SECONDS`` of 10 ms steps, in percent of wall time."""
-    with on_terminal():
-        show, end = make()
-        try:
-            show(moe_snapshot(0))
-            time.sleep(0.6)  # imports and the first frame are not what a long run pays
-            wall, process, thread = time.perf_counter(), time.process_time(), time.thread_time()
-            step = 1
-            while time.perf_counter() - wall < SECONDS:
-                until = time.perf_counter() + 0.010
-                while time.perf_counter() < until:
-                    sum(range(500))
-                show(moe_snapshot(step))
-                step += 1
-            others = (time.process_time() - process) - (time.thread_time() - thread)
-            return 100 * others / (time.perf_counter() - wall)
-        finally:
-            end()
+    with on_terminal(), make() as show:
+        show(0)
+        time.sleep(0.6)  # imports and the first frame are not what a long run pays
+        wall, process, thread = time.perf_counter(), time.process_time(), time.thread_time()
+        step = 1
+        while time.perf_counter() - wall < SECONDS:
+            until = time.perf_counter() + 0.010
+            while time.perf_counter() < until:
+                sum(range(500))
+            show(step)
+            step += 1
+        others = (time.process_time() - process) - (time.thread_time() - thread)
+        return 100 * others / (time.perf_counter() - wall)
 
 
 def _lightning() -> None:
@@ -155,8 +120,8 @@ def _lightning() -> None:
     except ImportError as error:
         missing("lightning", error)
         return
-    table(
-        "Lightning, 10 ms steps, twelve metrics on its RichProgressBar",
-        "% slower than the same Trainer without",
-        interleaved([("RichProgressBar + log_dict", slow_down)], 3),
-    )
+    title, bar = "Lightning, 10 ms steps, twelve metrics on its RichProgressBar", "RichProgressBar + log_dict"
+    figures = interleaved([(bar, slow_down)], 3)
+    table(title, "% slower than the same Trainer without", figures)
+    without = "the same Trainer without"
+    remember(f"{title}: time of a step", {without: 1.0, bar: 1 + figures[0].median / 100}, without)

@@ -13,6 +13,7 @@ import time
 from array import array
 from collections.abc import Callable
 
+from benchmarks.measure import remember
 from benchmarks.workload import snapshot
 from m.metrics.history import load_numpy
 from m.metrics.named import NamedHistories
@@ -21,6 +22,7 @@ from m.metrics.snapshot import TrainingSnapshot
 SHORT, LONG = 1_000_000, 10_000_000
 SPIKES = 200
 _POOL = 1024
+_REFERENCE = "ours, 10^6 steps"
 
 
 def run() -> None:
@@ -28,17 +30,21 @@ def run() -> None:
     cases = [
         ("lists of floats, 10^6 steps", _lists, SHORT),
         ("columns of array('d'), 10^6 steps", _columns, SHORT),
-        ("ours, 10^6 steps", _ours, SHORT),
+        (_REFERENCE, _ours, SHORT),
         ("ours, 10^7 steps", _ours, LONG),
     ]
     width = max(len(name) for name, _, _ in cases)
     print("\nkeeping twelve numbers a step, snapshots made beforehand")
     print(f"  {'':<{width}} {'us of CPU a step':>17} {'MB held':>9} {'bytes a number':>15} {'spikes drawn':>13}")
+    times, sizes = {}, {}
     for name, case, steps in cases:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             us, megabytes, drawn = pool.apply(case, (steps,))
         spikes = f"{drawn} of {SPIKES}" if drawn is not None else ""
         print(f"  {name:<{width}} {us:17.2f} {megabytes:9.1f} {megabytes * 1e6 / steps / 12:15.2f} {spikes:>13}")
+        times[name], sizes[name] = us, megabytes
+    remember("keeping twelve numbers a step: CPU a step", times, _REFERENCE)
+    remember("keeping twelve numbers a step: memory", sizes, _REFERENCE)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         worst = pool.apply(_longest, (SHORT // 4,))
     print(f"  longest of {SHORT // 4:,} single calls: {worst:.2f} ms")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.measure import Figure, interleaved, table
+from benchmarks.measure import Figure, cpu_s_of, interleaved, table
 from benchmarks.workload import moe_snapshot, snapshot
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.plotting.drawing_process import DrawingProcess
@@ -121,11 +121,11 @@ def _shares() -> tuple[float, float]:
             process = _process(sink)
             _train(sink, SETTLE_S)  # fonts are loaded, and it knows what an image costs
             wall, ours, thread = time.perf_counter(), time.process_time(), time.thread_time()
-            theirs = _cpu_s(process.pid)
+            theirs = cpu_s_of(process.pid)
             _train(sink, STEPS_S)
             others = (time.process_time() - ours) - (time.thread_time() - thread)
             elapsed = time.perf_counter() - wall
-            _measured.append((100 * others / elapsed, 100 * (_cpu_s(process.pid) - theirs) / elapsed))
+            _measured.append((100 * others / elapsed, 100 * (cpu_s_of(process.pid) - theirs) / elapsed))
     return _measured[0]
 
 
@@ -137,12 +137,3 @@ def _train(sink: PlotSink, seconds: float) -> None:
             sum(range(500))
         sink.record(moe_snapshot(step))
         step += 1
-
-
-def _cpu_s(pid: int) -> float:
-    """CPU seconds of another process; NaN where the system does not tell."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    except OSError:
-        return float("nan")
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

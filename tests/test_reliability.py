@@ -28,6 +28,12 @@ def rows() -> dict[str, str]:
     return found
 
 
+def test_every_test_that_the_page_names_exists() -> None:
+    named = set(re.findall(r"`(test_\w+)`", PAGE.read_text(encoding="utf-8")))
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py"))
+    assert named <= set(re.findall(r"^def (test_\w+)", sources, re.MULTILINE))
+
+
 def markers() -> dict[str, set[str]]:
     """The tests that carry each row's marker."""
     found: dict[str, set[str]] = defaultdict(set)

@@ -80,11 +80,11 @@ os._exit(0)
     return measured
 
 
-def assert_steady(measured: list[tuple[Any, ...]], megabytes: float) -> None:
+def assert_steady(measured: list[tuple[Any, ...]], megabytes: float, objects: int = 100) -> None:
     memory = [each[0] for each in measured]
     assert memory[-1] - memory[0] < megabytes, measured
     assert len({each[1:3] for each in measured}) == 1, measured
-    assert abs(measured[-1][3] - measured[0][3]) < 100, measured
+    assert abs(measured[-1][3] - measured[0][3]) < objects, measured
 
 
 @linux
@@ -109,14 +109,15 @@ for history in plots._numbers.histories().values():
     grow(history, np.sin(np.arange(1_300_000.0)), np.arange(first, first + 1_300_000) - 1_300_000)
 """
     plotted = 'hub.subscribe(plots, name="plots")\n'
-    assert_steady(emitted(20_000, 300_000, hangs_after_s=300, before=fill, first=plotted), 1.0)
+    assert_steady(emitted(20_000, 300_000, hangs_after_s=300, before=fill, first=plotted), 1.0, objects=1000)
 
 
 @linux
 @pytest.mark.fault("H3")
 def test_emits_add_no_threads_descriptors_or_objects() -> None:
     plotted = 'hub.subscribe(plots, name="plots")\n'
-    assert_steady(emitted(3_000, 15_000, hangs_after_s=60, first=plotted), 8.0)
+    # the newest points of a metric, 8 to 16 thousand, stand in chunks of three objects each
+    assert_steady(emitted(20_000, 35_000, hangs_after_s=60, first=plotted), 8.0, objects=1000)
 
 
 CYCLES = """

@@ -379,6 +379,20 @@ def test_a_script_that_a_broken_pipe_would_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault("C9")
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="descriptors are read from /proc")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_lets_go_of_the_pipes(tmp_path: Path, showing: Callable[..., PlotSink]) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    sink = showing(image_path=tmp_path / "run.png")
+    record(sink, 1.0)
+    process_of(sink)
+    assert len(os.listdir("/proc/self/fd")) > before
+    child = os.fork()
+    if not child:
+        os._exit(len(os.listdir("/proc/self/fd")) - before)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_worker_that_outlives_the_training_does_not_keep_the_process(tmp_path: Path) -> None:
     """A forked data loader inherits the pipe. As long as it held it open, the window would stay."""

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from on_terminal import Outcome, run_on_terminal, set_size
@@ -452,3 +453,27 @@ def test_ctrl_c_twice_leaves_terminal_and_streams_in_order() -> None:
     assert outcome.status is not None
     text = "\n".join(outcome.everything)
     assert "stdout is real: TextIOWrapper" in text or "KeyboardInterrupt" in text
+
+
+def test_a_forked_child_has_the_real_streams_and_may_have_a_display_of_its_own(tmp_path: Path) -> None:
+    code = f"""
+        visualizer = RichTrainerVisualizer(VisualizationConfig())
+        visualizer.start(10, "run of the parent")
+        visualizer.update(snapshot(1))
+        faulthandler.cancel_dump_traceback_later()
+        child = os.fork()
+        if not child:
+            with open({str(tmp_path / "streams")!r}, "w") as file:
+                print(type(sys.stdout).__name__, type(sys.stderr).__name__, file=file)
+            own = RichTrainerVisualizer(VisualizationConfig())
+            own.start(10, "run of the child")
+            own.update(snapshot(2))
+            own.close()
+            os._exit(0)
+        os.waitpid(child, 0)
+        visualizer.close()
+    """
+    outcome = run_on_terminal(code)
+    assert outcome.status == 0
+    assert (tmp_path / "streams").read_text() == "TextIOWrapper TextIOWrapper\n"
+    assert b"run of the child" in outcome.raw

@@ -12,7 +12,7 @@ import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.measure import begin, left_out, machine, missing, remember, summary
@@ -20,6 +20,8 @@ from benchmarks.training import Loop, Trained, calibrated_length
 
 SECONDS = {10.0: 5.0, 1.0: 4.0, 100.0: 3.0}
 """Work by the length of a step in milliseconds."""
+PEER_S = 5.0
+"""The same for a peer, whatever the length: twice what livelossplot draws after."""
 ROUNDS = 4
 REPEATS = 10
 """So many runs, at most, are made again because other programs disturbed them."""
@@ -33,9 +35,10 @@ class _Case:
     title: str
     packages: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
-    ours: bool = False
-    """Its cost is small and takes many runs to see, and is the same however many steps have been made: a run makes
-    steps of all lengths. A peer, which draws more the more points it has, begins anew for each, once."""
+    grows: bool = False
+    """It draws more the more points it has; so it begins anew for each length of step. Else a run makes all."""
+    every_round: bool = False
+    """What it costs is so little that it takes many runs to see."""
 
     def can_run(self) -> bool:
         for package in self.packages:
@@ -51,11 +54,11 @@ class _Case:
 
 _CASES = (
     _Case("bare", "bare loop"),
-    _Case("image", "ours: terminal, live image, journal", ours=True),
-    _Case("window", "ours: terminal, window, journal", programs=("Xvfb",), ours=True),
+    _Case("image", "ours: terminal, live image, journal", every_round=True),
+    _Case("window", "ours: terminal, window, journal", programs=("Xvfb",), every_round=True),
     _Case("tqdm", "tqdm + TensorBoard", ("tqdm", "torch", "tensorboard")),
-    _Case("rich", "Rich Live + matplotlib in the loop"),
-    _Case("livelossplot", "livelossplot, sent every 2.5 s", ("livelossplot",)),
+    _Case("rich", "Rich Live + matplotlib in the loop", grows=True),
+    _Case("livelossplot", "livelossplot, sent every 2.5 s", ("livelossplot",), grows=True),
 )
 
 
@@ -75,8 +78,8 @@ def _measure(where: str, cases: Sequence[_Case], runs: _Runs, rounds: int, one_c
     results: dict[_Case, list[Trained]] = {case: [] for case in cases}
     for turn in range(rounds):
         for case in cases:
-            for lengths in _processes(case, turn, one_core):
-                results[case] += runs.make(case, lengths, one_core)
+            for seconds in _processes(case, turn, one_core):
+                results[case] += runs.make(case, seconds, one_core)
     there = {case: found for case, found in results.items() if found}
     for ms in sorted(SECONDS):
         _print_loops(f"{ms:g} ms steps, {where}", ms, there)
@@ -87,14 +90,14 @@ def _measure(where: str, cases: Sequence[_Case], runs: _Runs, rounds: int, one_c
         print(f"  (other programs used {cores} cores during {len(foreign)} of these runs: do not trust wall and queue)")
 
 
-def _processes(case: _Case, turn: int, one_core: bool) -> list[list[float]]:
-    """The lengths of step that each process of ``case`` makes in this round."""
+def _processes(case: _Case, turn: int, one_core: bool) -> list[dict[float, float]]:
+    """For each process of ``case`` in this round, the seconds of work by the length of a step."""
     lengths = list(SECONDS)
-    if case.ours:
-        return [lengths[turn % 3 :] + lengths[: turn % 3]]
-    if turn:
+    if turn and not case.every_round:
         return []
-    return [[10.0]] if one_core else [[ms] for ms in lengths]
+    if case.grows:
+        return [{10.0: PEER_S}] if one_core else [{ms: PEER_S} for ms in lengths]
+    return [{ms: SECONDS[ms] for ms in lengths[turn % 3 :] + lengths[: turn % 3]}]
 
 
 class _Runs:
@@ -104,17 +107,16 @@ class _Runs:
         self._length = length
         self._repeats = REPEATS
 
-    def make(self, case: _Case, lengths: Sequence[float], one_core: bool) -> list[Trained]:
+    def make(self, case: _Case, seconds: Mapping[float, float], one_core: bool) -> list[Trained]:
         """One run, the least disturbed; none when it fails, which is said."""
-        found = self._once(case, lengths, one_core)
+        found = self._once(case, seconds, one_core)
         while found and _is_disturbed(found[-1]) and self._repeats > 0:
             self._repeats -= 1
-            found += self._once(case, lengths, one_core)
+            found += self._once(case, seconds, one_core)
         return sorted(found, key=lambda run: run.foreign)[:1]
 
-    def _once(self, case: _Case, lengths: Sequence[float], one_core: bool) -> list[Trained]:
-        seconds = json.dumps({ms: SECONDS[ms] for ms in lengths})
-        words = [case.key, str(self._length), seconds, json.dumps(one_core)]
+    def _once(self, case: _Case, seconds: Mapping[float, float], one_core: bool) -> list[Trained]:
+        words = [case.key, str(self._length), json.dumps(seconds), json.dumps(one_core)]
         ended = subprocess.run([sys.executable, "-m", "benchmarks.training", *words], capture_output=True, text=True)
         if ended.returncode:
             left_out(case.title, (ended.stderr.strip().splitlines() or ["it failed"])[-1])
@@ -174,16 +176,20 @@ def _print_loops(title: str, ms: float, runs: dict[_Case, list[Trained]]) -> Non
 
 
 def _print_processes(where: str, runs: dict[_Case, list[Trained]]) -> None:
-    """What is no matter of a step: the process that draws, and what starting takes."""
-    width = max(len(case.title) for case in runs)
-    print(f"\n{where}  [drawing: CPU of the process that draws, % of a core; starting: s that the loop loses once]")
+    """What is no matter of a step: how much the process that draws uses, and what starting it takes."""
+    drawing = {
+        case: found for case, found in runs.items() if any(loop.drawing for each in found for loop in each.shown)
+    }
+    if not drawing:
+        return
+    width = max(len(case.title) for case in drawing)
+    print(f"\nthe process that draws, {where}  [drawing: % of a core; starting: s that the loop loses once]")
     print(f"  {'':<{width}} {'drawing':>9} {'starting':>9}")
-    for case, found in runs.items():
-        loops = [loop for each in found for loop in each.shown]
-        drawing = 100 * sum(loop.drawing for loop in loops) / sum(loop.wall for loop in loops)
-        lost = [_lost_once(each.settling, loop) for each in found for loop in each.shown if loop.ms == each.settling.ms]
-        starting = statistics.median(lost) if lost else float("nan")
-        print(f"  {case.title:<{width}} {f'{drawing:9.2f}' if drawing else '':>9} {starting:9.2f}")
+    for case, found in drawing.items():
+        loops = [(each, loop) for each in found for loop in each.shown]
+        share = 100 * sum(loop.drawing for _, loop in loops) / sum(loop.wall for _, loop in loops)
+        lost = [_lost_once(each.settling, loop) for each, loop in loops if loop.ms == each.settling.ms]
+        print(f"  {case.title:<{width}} {share:9.2f} {statistics.median(lost):9.2f}")
 
 
 def _lost_once(settling: Loop, later: Loop) -> float:

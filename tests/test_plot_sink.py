@@ -23,6 +23,7 @@ from m.metrics.snapshot import TrainingSnapshot, snapshot_of
 from sinks.plotting.appearance import Off
 from sinks.plotting.config import MetricConfig, PlotConfig, TrainingVisualizerConfig
 from sinks.plotting.sink import PlotSink
+from sinks.plotting.summary import summary_table
 
 
 def fed(sink: PlotSink, *losses: float, **metrics: Any) -> PlotSink:
@@ -468,3 +469,15 @@ def test_a_copied_model_keeps_its_sink_and_a_pickled_one_gets_a_closed_one(capsy
     fed(other, 2.0)
     assert other.get_metrics_summary() == {}
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("width", [None, 80, 40, 20])
+def test_the_summary_leaves_out_columns_rather_than_wrap(width: int | None) -> None:
+    sink = fed(PlotSink.moe(8, summary=False), 1.0, math.nan, 0.5)
+    lines = summary_table(sink._numbers.histories(), width=width).splitlines()
+    head = lines[1].split()
+    assert head == ["current", "min", "max", "mean", "count"][: len(head)]
+    assert len(head) == {None: 5, 80: 5, 40: 2, 20: 1}[width]
+    assert any("1 NaN or inf" in line for line in lines)
+    if width in (40, 80):
+        assert max(map(len, lines)) <= width

@@ -32,7 +32,7 @@ from sinks.plotting.moe import MoeLayout, moe_config
 from sinks.plotting.plan import Layout
 from sinks.plotting.saving import checked_path, save
 from sinks.plotting.shown import BLIT_ROOM, UNSEEN_ROOM, Shown
-from sinks.plotting.summary import print_safely, summary_of, summary_table
+from sinks.plotting.summary import print_safely, summary_of, summary_table, width_of_output
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -311,6 +311,7 @@ class PlotSink:
                 "" if title == DEFAULT_TITLE else title,
                 self._numbers.left_out,
                 self._budget.report(),
+                width_of_output(),
             )
         if text:
             print_safely(text)

@@ -37,11 +37,13 @@ def summary_of(histories: Mapping[str, History]) -> dict[str, dict[str, float]]:
     return found
 
 
-def summary_table(histories: Mapping[str, History], of: str = "", not_kept: int = 0, drawing: str = "") -> str:
+def summary_table(
+    histories: Mapping[str, History], of: str = "", not_kept: int = 0, drawing: str = "", width: int | None = None
+) -> str:
     """The numbers of every metric as aligned text; empty when there are none. Many experts are named, not listed.
 
     ``of`` says which run it is, ``not_kept`` how many numbers found no place in ``histories``, ``drawing`` what the
-    figure has cost.
+    figure has cost. Columns that do not fit into ``width`` cells are left out, but for the newest numbers.
     """
     experts = [name for name in histories if expert_of(name) is not None]
     names = [name for name in histories if len(experts) <= MOST_EXPERT_ROWS or expert_of(name) is None]
@@ -55,6 +57,10 @@ def summary_table(histories: Mapping[str, History], of: str = "", not_kept: int 
     if not histories:
         return ""
     widths = [max(_cells(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    longest_rest = max(_cells(row[-1]) for row in rows)
+    while width is not None and len(widths) > 2 and sum(widths) + 2 * len(widths) + 2 + longest_rest > width:
+        del widths[-1]
+        rows = [(*row[:-2], row[-1]) for row in rows]
     lines = [f"Training summary: {shortened(harmless(of), LONGEST)}" if of else "Training summary"]
     for name, *numbers, rest in rows:
         cells = [name + " " * (widths[0] - _cells(name))]
@@ -69,6 +75,14 @@ def summary_table(histories: Mapping[str, History], of: str = "", not_kept: int 
     if drawing:
         lines.append(f"  {drawing}")
     return "\n".join(lines)
+
+
+def width_of_output() -> int | None:
+    """Columns of the terminal that standard output is; None when it is none."""
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns
+    except (AttributeError, OSError, ValueError):
+        return None
 
 
 def print_safely(text: str) -> None:

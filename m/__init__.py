@@ -7,8 +7,9 @@ its module when it is first used, so that importing ``m.cli`` or a facade pays o
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from m.lazy import lazy
 
 if TYPE_CHECKING:
     from m.hub.abilities import Recorder as Recorder
@@ -54,14 +55,4 @@ __all__ = [
     "TrainingSnapshot",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'm' has no attribute {name!r}; it has {', '.join(__all__)}")
-    value = globals()[name] = getattr(importlib.import_module(home), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy(__name__, _HOMES)

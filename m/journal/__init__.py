@@ -6,8 +6,9 @@ name below loads its module when it is first used: a sink that writes needs none
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from m.lazy import lazy
 
 if TYPE_CHECKING:
     from m.journal.decoding import NewerVersionError as NewerVersionError
@@ -50,14 +51,4 @@ __all__ = [
     "read",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'm.journal' has no attribute {name!r}; it has {', '.join(__all__)}")
-    value = globals()[name] = getattr(importlib.import_module(home), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy(__name__, _HOMES)

@@ -24,7 +24,7 @@ CALLS = 8_000
 PAUSE_S = 0.0003
 ROUNDS = 3
 SETTLE_S = 3.0
-STEPS_S = 25.0
+STEPS_S = 60.0
 
 _SNAPSHOTS = [snapshot(step) for step in range(CALLS)]
 

@@ -13,6 +13,7 @@ from typing import Final
 from m.metrics.history import History
 from sinks.plotting.figure import DPI, TrainingFigure
 from sinks.plotting.mirror import Mirror
+from sinks.plotting.pace import Pace
 from sinks.plotting.protocol import Show, complaint
 from sinks.plotting.saving import PNG_DPI, png_of_canvas, save, write_whole
 
@@ -24,27 +25,25 @@ _LOOK_S: Final = 0.1
 def keep_image(mirror: Mirror, path: str, every_s: float, share: float) -> int:
     """Replace the file at ``path`` when there is something new, until ``mirror`` has ended, and then once more.
 
-    At most every ``every_s`` seconds, and so seldom that drawing takes no more than ``share`` of a core. A file that
-    cannot be written is tried again the next time. Gives the exit status.
+    At most every ``every_s`` seconds, and so seldom that drawing takes no more than ``share`` of a core, or where none
+    is free a small part of that (`Pace`). A file that cannot be written is tried again the next time. Gives the exit
+    status.
     """
     image = _Image(Path(path))
-    drawn, status, next_s = -1, 0, 0.0
+    pace = Pace(share)
+    drawn, status = -1, 0
     while True:
-        ended = mirror.ended.wait(max(_LOOK_S, next_s - time.monotonic()))
+        ended = mirror.ended.wait(max(_LOOK_S, pace.next_s - time.monotonic()))
         seen = mirror.seen()
         if seen is not None and (seen[0] != drawn or ended):
-            first = drawn < 0
             drawn, told, histories = seen
-            before = time.thread_time()
             try:
-                image.replace(told, histories, last=ended)
+                with pace.drawing(every_s):
+                    image.replace(told, histories, last=ended)
                 status = 0
             except Exception as error:
                 print(complaint(error), file=sys.stderr, flush=True)
                 status = NOT_WRITTEN
-            # the first drawing loads fonts: what it took says nothing about the next
-            took_s = 0.0 if first else time.thread_time() - before
-            next_s = time.monotonic() + max(every_s, took_s / share)
         if ended:
             return status
 

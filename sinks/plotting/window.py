@@ -20,6 +20,7 @@ from matplotlib.backend_bases import KeyEvent, NavigationToolbar2
 
 from sinks.plotting.figure import DPI, TrainingFigure
 from sinks.plotting.mirror import Mirror
+from sinks.plotting.pace import Pace
 from sinks.plotting.plan import Plan
 from sinks.plotting.protocol import complaint
 from sinks.plotting.text import visible
@@ -49,7 +50,7 @@ def show_window(mirror: Mirror, backend: str | None, share: float) -> int:
     status.
 
     ``backend`` is the one that the training process chose, if it chose any. Drawing what is new takes at most
-    ``share`` of a core; what the user does is drawn at once.
+    ``share`` of a core, less where none is free (`Pace`); what the user does is drawn at once.
     """
     _use(backend)
     matplotlib.rcParams.update(_SETTINGS)
@@ -94,7 +95,7 @@ def _has_windows() -> bool:
 class _Window:
     def __init__(self, mirror: Mirror, plan: Plan, share: float) -> None:
         self._mirror = mirror
-        self._share = share
+        self._pace = Pace(share)
         self.status = 0
         self.closed = False
         self._size = self._asked = _fitting(plan.size)
@@ -104,8 +105,6 @@ class _Window:
         self._following: dict[Axes, _Limits] = {}  # the limits that we set
         self._panels: tuple[str, ...] = ()
         self._drawn = -1
-        self._next_s = 0.0
-        self._first = True
         self._settled = False
         self._held_since: float | None = None
         self._stale = False
@@ -151,7 +150,7 @@ class _Window:
         except Exception as error:
             print(complaint(error), file=sys.stderr, flush=True)
             self.status = 1
-            self._next_s = time.monotonic() + 5.0
+            self._pace.next_s = time.monotonic() + 5.0
 
     def _look(self) -> None:
         now = time.monotonic()
@@ -163,15 +162,12 @@ class _Window:
         seen = self._mirror.seen()
         if seen is None or (self._held_since is not None and now < self._held_since + _HELD_AT_MOST_S):
             return  # a redraw in the middle of a zoom would wipe away its frame
-        new = seen[0] != self._drawn and (now >= self._next_s or ended)
+        new = seen[0] != self._drawn and (now >= self._pace.next_s or ended)
         last = ended and not self._settled  # the axes end at the data
         if not new and not self._stale and not last:
             return
-        before = time.thread_time()
-        self._show()
-        took_s = 0.0 if self._first else time.thread_time() - before
-        self._next_s = time.monotonic() + took_s / self._share
-        self._first = False
+        with self._pace.drawing():
+            self._show()
         self.status = 0
 
     def _show(self) -> None:

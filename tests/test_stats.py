@@ -52,5 +52,6 @@ def test_the_end_has_a_line_for_each_sink_a_warning_only_for_those_that_missed_s
     with caplog.at_level(logging.INFO):
         hub.close()
     lines = {record.levelname: record.getMessage() for record in caplog.records}
-    assert re.fullmatch(r"sink healthy: 3 of 3 snapshots delivered; 0\.00\d s on the training thread", lines["INFO"])
+    assert re.fullmatch(r"sink healthy: 3 of 3 snapshots delivered, 0\.00\d s here", lines["INFO"])
     assert lines["WARNING"].startswith("sink failing: missed 3 of 3 snapshots, 3 of them by failing; last error")
+    assert re.search(r"; 0 of 3 snapshots delivered, 0\.\d{3} s here$", lines["WARNING"])

@@ -200,7 +200,7 @@ def test_a_slow_inline_sink_is_named_when_the_hub_closes(
             hub.emit(snapshot(step))
     assert [record.getMessage() for record in caplog.records] == [
         "sink to_network: took 20.0 ms a snapshot on the training thread, 2.0 s in all; "
-        "subscribe it with background=True"
+        "subscribe it with background=True; 100 of 100 snapshots delivered, 2.000 s here"
     ]
 
 

@@ -263,12 +263,10 @@ class Subscription:
                 f"took {1e3 * self.seconds / max(self.taken, 1):.1f} ms a snapshot on the training thread, "
                 f"{self.seconds:.1f} s in all; subscribe it with background=True"
             )
-        if parts:
-            return logging.WARNING, f"sink {self.name}: {'; '.join(parts)}"
-        older = stats.dropped
-        made_room = f", {older} made room for newer ones" if older else ""
-        taken = f"{stats.delivered} of {stats.emitted} snapshots delivered{made_room}"
-        return logging.INFO, f"sink {self.name}: {taken}; {stats.seconds:.3f} s on the training thread"
+        made_room = f", {stats.dropped - missed} made room for newer ones" if stats.dropped > missed else ""
+        taken = f"{stats.delivered} of {stats.emitted} snapshots delivered{made_room}, {stats.seconds:.3f} s here"
+        level = logging.WARNING if parts else logging.INFO
+        return level, f"sink {self.name}: {'; '.join([*parts, taken])}"
 
     def go_inert(self) -> None:
         """In a forked child: whoever is in the middle of handing out a snapshot skips this sink."""

@@ -38,6 +38,7 @@ def test_fields_and_defaults_are_the_documented_ones() -> None:
         ("keep_open", False),
         ("draw_budget", 0.05),
         ("on_rank", 0),
+        ("smoothing", None),
         ("style", "screen"),
     ]
     assert shown(PlotConfig, "t", "y") == [
@@ -59,6 +60,7 @@ def test_fields_and_defaults_are_the_documented_ones() -> None:
         ("label", None),
         ("line_style", "-"),
         ("alpha", 1.0),
+        ("smoothing", None),
     ]
 
 

@@ -72,6 +72,7 @@ class DisplayOptions(TypedDict, total=False):
     draw_budget: float
     on_rank: int | None
     style: str
+    smoothing: float | None
 
 
 @dataclass(slots=True, frozen=True)

@@ -8,7 +8,7 @@ from typing import Final
 from m.metrics.named import SETTING_FIELDS, expert_of
 from sinks.plotting.colors import CYCLE
 from sinks.plotting.config import DEFAULT_FIGURE_SIZE, DEFAULT_GRID, PlotConfig, TrainingVisualizerConfig
-from sinks.plotting.layouts import common_label, painted, panel_of, size_of
+from sinks.plotting.layouts import common_label, painted, panel_of, size_of, smoothed
 from sinks.plotting.moe import experts_panel, throughput_panel
 from sinks.plotting.naming import kind_of, without_role, words
 from sinks.plotting.plan import Panel, Plan
@@ -54,6 +54,7 @@ class AutomaticLayout:
         self._grid = None if grid == DEFAULT_GRID else grid
         size = size_of(config)
         self._size = None if size == DEFAULT_FIGURE_SIZE else size
+        self._smoothing = config.smoothing
 
     def plan(self, names: Sequence[str]) -> Plan:
         groups: dict[str, list[str]] = {kind: [] for kind in _ORDER}
@@ -65,13 +66,14 @@ class AutomaticLayout:
         panels = [_panel(group, members) for group, members in present[:room]] or [Panel("Metrics", "")]
         rows, cols = self._grid or _GRIDS.get(len(panels), (3, 3))
         width, height = _PANEL_SIZE
-        return Plan(
+        plan = Plan(
             rows,
             cols,
             self._size or (width * cols, height * rows + 0.3),
             tuple(panels),
             left_out=tuple(name for _, members in present[room:] for name in members),
         )
+        return smoothed(plan, self._smoothing)
 
 
 def _group_of(name: str) -> str:

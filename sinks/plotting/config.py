@@ -67,6 +67,10 @@ class TrainingVisualizerConfig:
     on_rank: int | None = 0
     """Of a training in several processes only that of this rank shows anything by itself; None: each of them."""
 
+    smoothing: float | None = None
+    """Factor of the moving average (EMA) that is drawn in front of each curve, the values faint behind it: 0.0 draws
+    none, 0.98 weighs some fifty points. Learning rates and sparse metrics such as validation are left as they are.
+    None: 0.95 for the lines of single experts, which hide each other, and none for the others."""
     style: str = "screen"
     """``"screen"``, ``"dark"``, or ``"paper"``: as wide as a column of a journal, with letters that are 7 to 8 points
     high in print, vector fonts and no title of its own."""
@@ -121,6 +125,8 @@ class MetricConfig:
     """``"-"``, ``"--"``, ``":"``, ``"-."``, or matplotlib's word for one of them."""
     alpha: float = 1.0
     """Opacity: 0.0 cannot be seen, 1.0 hides what is behind."""
+    smoothing: float | None = None
+    """Factor of its moving average, whatever the metric is; 0.0 draws none. None: as the figure says."""
 
 
 _KNOWN_COLORS: Final = frozenset([*PlotConfig("", "").color_cycle, "black", "white", "darkgreen"])
@@ -145,6 +151,7 @@ def validate(config: TrainingVisualizerConfig) -> None:
     if config.max_points is not None:
         whole_number(config.max_points, "max_points", at_least=1, otherwise=" or None for all points")
     _flag(config.use_blit, "use_blit")
+    _check_smoothing(config.smoothing, "smoothing")
     check_style(config.style)
     pause = _real_number(config.pause_duration, "pause_duration", "a number of seconds")
     if not 0.0 <= pause < math.inf:
@@ -205,6 +212,16 @@ def _check_metric(metric: MetricConfig, path: str, plots: int, cells: int) -> No
     alpha = _real_number(metric.alpha, f"{path}.alpha", "a number from 0.0 to 1.0")
     if not 0.0 <= alpha <= 1.0:
         raise ValueError(f"{path}.alpha must be a number from 0.0 to 1.0; got {alpha!r}")
+    _check_smoothing(metric.smoothing, f"{path}.smoothing")
+
+
+def _check_smoothing(smoothing: Any, path: str) -> None:
+    if smoothing is None:
+        return
+    accepted = "0.0 for none, or the factor of a moving average below 1.0, such as 0.98; or None"
+    factor = _real_number(smoothing, path, accepted)
+    if not 0.0 <= factor < 1.0:
+        raise ValueError(f"{path} must be {accepted}; got {factor!r}")
 
 
 def _check_figure_size(size: Any) -> None:

@@ -33,8 +33,9 @@ _EDGE, _FIGURE_TITLE_ROW = 6.0, 20.0
 _BEFORE_NUMBERS, _LABEL = 11.0, 24.0  # from the axes to the vertical label beyond its numbers, and past that label
 _LOWER_PART, _PARTS_APART = 0.32, 3.0
 
-_Key: TypeAlias = tuple[str, bool, int | None, int]
-"""A metric's name, whether its axis is logarithmic, how many newest points are drawn, and by how many at most."""
+_Key: TypeAlias = tuple[str, bool, int | None, int, float]
+"""A metric's name, whether its axis is logarithmic, how many newest points are drawn, by how many at most, and the
+factor of their average."""
 _Known: TypeAlias = tuple[History, int, Points]
 """A history, its length when it was drawn, and what was drawn of it."""
 
@@ -139,12 +140,17 @@ class TrainingFigure:
         most = self._most_points(plan)
         known, self._drawn = self._drawn, {}  # what is not drawn any more is let go
         for views, panel in zip(self._cells, plan.panels, strict=True):
+            drawn: list[Points] = []
             for view, part in zip(views, panel.parts(), strict=True):
                 courses = {}
                 for series in part.series:
-                    key = (series.name, part.yscale == "log" and not series.right, newest, most)
-                    courses[series.name] = self._course(key, histories[series.name], longest, known.get(key))
-                view.show(part, courses, histories, newest, room=room, leave=leave)
+                    history = histories[series.name]
+                    sparse = len(history) * 2 <= longest or len(history) == 1
+                    smoothing = series.smoothing if series.always_smooth or not sparse else 0.0
+                    key = (series.name, part.yscale == "log" and not series.right, newest, most, smoothing)
+                    courses[series.name] = Course(self._points(key, history, known.get(key)), sparse)
+                drawn += view.show(part, courses, histories, newest, room=room, leave=leave)
+            views[0].set_note(drawn)
         # With all points drawn the panels share one time axis; the newest points of each metric span their own time.
         shared = union([view.steps for views in self._cells for view in views]) if newest is None else None
         for cell, views in enumerate(self._cells):
@@ -162,15 +168,15 @@ class TrainingFigure:
         )
         return max(100, round(1.4 * dpi * self._size[0] / plan.cols))
 
-    def _course(self, key: _Key, history: History, longest: int, known: _Known | None) -> Course:
+    def _points(self, key: _Key, history: History, known: _Known | None) -> Points:
         """The points of one metric, those of the last time where nothing came since."""
         length = len(history)
         if known is not None and known[0] is history and known[1] == length:
             points = known[2]
         else:
-            points = points_of(history, log=key[1], newest=key[2], most=key[3])
+            points = points_of(history, log=key[1], newest=key[2], most=key[3], smoothing=key[4])
         self._drawn[key] = (history, length, points)
-        return Course(points, sparse=length * 2 <= longest or length == 1)
+        return points
 
     def _place(self, plan: Plan, alerts: Sequence[tuple[int, str]]) -> None:
         width, height = (72.0 * side for side in self.figure.get_size_inches())

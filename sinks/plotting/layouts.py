@@ -7,8 +7,10 @@ drawn is not known here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
+from m.metrics.named import expert_of
 from sinks.plotting.colors import CYCLE, nth
 from sinks.plotting.config import (
     DEFAULT_CYCLE,
@@ -20,6 +22,9 @@ from sinks.plotting.config import (
 )
 from sinks.plotting.naming import is_validation, kind_of, trained_beside, words
 from sinks.plotting.plan import Panel, Plan, Series
+
+USUAL_SMOOTHING: Final = 0.95
+"""The factor for single experts where none is given: the newest 20 points have about two thirds of the weight."""
 
 
 class ConfiguredLayout:
@@ -40,13 +45,16 @@ class ConfiguredLayout:
                     style=metric.line_style,
                     alpha=float(metric.alpha),
                     front=is_validation(metric.metric_name),
+                    smoothing=float(metric.smoothing or 0.0),
+                    always_smooth=metric.smoothing is not None,
                     **self._paints[index][metric.metric_name],
                 )
                 for metric in config.metrics
                 if metric.plot_index == index and metric.metric_name in names
             )
             panels.append(panel_of(plot, series))
-        return Plan(int(config.subplot_rows), int(config.subplot_cols), size_of(config), tuple(panels))
+        plan = Plan(int(config.subplot_rows), int(config.subplot_cols), size_of(config), tuple(panels))
+        return plan if config.smoothing is None else smoothed(plan, config.smoothing)
 
 
 def _paints_of(index: int, config: TrainingVisualizerConfig) -> dict[str, dict[str, Any]]:
@@ -108,6 +116,24 @@ def painted(names: Sequence[str], cycle: Sequence[str] = CYCLE, **more: Any) -> 
         Series(name, name, *colors[name], front=is_validation(name), tone=beside[name] is not None, **more)
         for name in names
     ]
+
+
+def smoothed(plan: Plan, smoothing: float | None) -> Plan:
+    """``plan`` with the averages that the figure's ``smoothing`` asks for; None: those of single experts. What a metric
+    says of itself is left as it is."""
+
+    def factor_of(series: Series) -> float:
+        if series.always_smooth:
+            return series.smoothing
+        if smoothing is None:
+            return 0.0 if expert_of(series.name) is None else USUAL_SMOOTHING
+        return 0.0 if kind_of(series.name) == "learning rate" else float(smoothing)
+
+    def panel_with(panel: Panel) -> Panel:
+        series = tuple(replace(each, smoothing=factor_of(each)) for each in panel.series)
+        return replace(panel, series=series, below=None if panel.below is None else panel_with(panel.below))
+
+    return replace(plan, panels=tuple(panel_with(panel) for panel in plan.panels))
 
 
 def loss_config(update_interval: int = 100) -> TrainingVisualizerConfig:

@@ -63,11 +63,11 @@ def _columns(labels: Sequence[str], width: float, size: float) -> tuple[int, flo
     return 1, min(total, width)
 
 
-def points_up(axes: Axes, lift: float) -> ScaledTranslation:
-    """A shift upwards by ``lift`` points."""
+def moved(axes: Axes, right: float, up: float) -> ScaledTranslation:
+    """A shift by so many points."""
     figure = axes.figure
     assert figure is not None  # only an Axes that was removed has none
-    return ScaledTranslation(0.0, lift / 72.0, figure.dpi_scale_trans)
+    return ScaledTranslation(right / 72.0, up / 72.0, figure.dpi_scale_trans)
 
 
 def draw_legend(axes: Axes, rows: LegendRows, lift: float, style: Style, *, at_right: bool) -> Legend | None:
@@ -78,7 +78,7 @@ def draw_legend(axes: Axes, rows: LegendRows, lift: float, style: Style, *, at_r
     if not rows.entries:
         return None
     ordered = [entry for col in range(rows.cols) for entry in rows.entries[col :: rows.cols]]
-    above = points_up(axes, lift)
+    above = moved(axes, 0.0, lift)
     # A label that begins with "_" would be left out, so the real labels are set afterwards.
     legend = axes.legend(
         [line for line, _ in ordered],

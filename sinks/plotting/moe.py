@@ -12,7 +12,7 @@ from typing import Any, Final
 from m.metrics.named import expert_of
 from sinks.plotting.colors import CYCLE, nth
 from sinks.plotting.config import MetricConfig, PlotConfig, TrainingVisualizerConfig, whole_number
-from sinks.plotting.layouts import painted, panel_of, size_of
+from sinks.plotting.layouts import painted, panel_of, size_of, smoothed
 from sinks.plotting.naming import is_task_metric, kind_of
 from sinks.plotting.plan import HeatMap, Panel, Plan, RightAxis, Series
 
@@ -68,7 +68,7 @@ class MoeLayout:
             experts_panel(experts, names, self._n_experts),
             throughput_panel(throughput, names),
         )
-        return Plan(2, 2, size_of(self._config), panels)
+        return smoothed(Plan(2, 2, size_of(self._config), panels), self._config.smoothing)
 
 
 def task_panel(plot: PlotConfig, names: Sequence[str]) -> Panel:

@@ -26,6 +26,10 @@ class Series:
     """Whether it is measured on the right-hand axis."""
     front: bool = False
     """Whether it is drawn over the others, such as validation over training."""
+    smoothing: float = 0.0
+    """Factor of the moving average that is drawn in front of it, below 1.0; 0.0: none."""
+    always_smooth: bool = False
+    """Whether it is smoothed even where it is sparse."""
     named: bool = False
     """Whether the user asked for this colour, so that no style may draw another."""
     tone: bool = False

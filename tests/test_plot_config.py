@@ -39,6 +39,7 @@ def test_fields_and_defaults_are_the_documented_ones() -> None:
         ("draw_budget", 0.05),
         ("on_rank", 0),
         ("smoothing", None),
+        ("second_axis", None),
         ("style", "screen"),
     ]
     assert shown(PlotConfig, "t", "y") == [

@@ -166,12 +166,12 @@ def test_values_are_faint_behind_their_average_and_both_are_named() -> None:
 def test_of_several_curves_the_averages_stand_in_the_legend_and_a_remark_says_so() -> None:
     axes = configured(MetricConfig("train_loss", 0), MetricConfig("aux_loss", 0), smoothing=0.9)
     assert legend(axes) == ["train_loss", "aux_loss"]
-    assert notes(axes) == ["EMA 0.9, faint: each value"]
+    assert notes(axes) == ["EMA 0.9, raw faint"]
 
 
 def test_by_default_only_single_experts_are_smoothed_and_one_word_turns_it_off() -> None:
     axes = fed(PlotSink.moe(2, display="off", summary=False)).figure.axes
-    assert ["EMA 0.95, faint: each value" in notes(each) for each in axes].count(True) == 1
+    assert ["EMA 0.95, raw faint" in notes(each) for each in axes].count(True) == 1
     assert "EMA 0.95" in lines(next(each for each in axes if each.get_title() == "Expert utilization"))
     axes = fed(PlotSink.moe(2, display="off", summary=False, smoothing=0.0)).figure.axes
     assert not any(label.startswith("EMA") for each in axes for label in lines(each))

@@ -73,6 +73,7 @@ class DisplayOptions(TypedDict, total=False):
     on_rank: int | None
     style: str
     smoothing: float | None
+    second_axis: str | None
 
 
 @dataclass(slots=True, frozen=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sinks.plotting.budget import DRAW_BUDGET
+from sinks.plotting.milestones import SECOND_AXES
 from sinks.plotting.styles import STYLE_NAMES
 
 Y_SCALES: Final = ("linear", "log", "symlog")
@@ -71,6 +72,9 @@ class TrainingVisualizerConfig:
     """Factor of the moving average (EMA) that is drawn in front of each curve, the values faint behind it: 0.0 draws
     none, 0.98 weighs some fifty points. Learning rates and sparse metrics such as validation are left as they are.
     None: 0.95 for the lines of single experts, which hide each other, and none for the others."""
+    second_axis: str | None = None
+    """``"time"``, since the start of the run, or ``"tokens"``, of the snapshots that give a batch size and a sequence
+    length: along the top of each panel. None: no second axis."""
     style: str = "screen"
     """``"screen"``, ``"dark"``, or ``"paper"``: as wide as a column of a journal, with letters that are 7 to 8 points
     high in print, vector fonts and no title of its own."""
@@ -152,6 +156,8 @@ def validate(config: TrainingVisualizerConfig) -> None:
         whole_number(config.max_points, "max_points", at_least=1, otherwise=" or None for all points")
     _flag(config.use_blit, "use_blit")
     _check_smoothing(config.smoothing, "smoothing")
+    if config.second_axis is not None:
+        _choice(config.second_axis, "second_axis", SECOND_AXES, " or None")
     check_style(config.style)
     pause = _real_number(config.pause_duration, "pause_duration", "a number of seconds")
     if not 0.0 <= pause < math.inf:
@@ -286,11 +292,12 @@ def _flag(value: Any, path: str) -> None:
         raise TypeError(f"{path} must be True or False; got {_shown(value)}")
 
 
-def _choice(value: Any, path: str, accepted: tuple[str, ...]) -> None:
+def _choice(value: Any, path: str, accepted: tuple[str, ...], otherwise: str = "") -> None:
+    message = f"{path} must be one of {', '.join(map(repr, accepted))}{otherwise}; got {_shown(value)}"
     if not isinstance(value, str):
-        raise TypeError(f"{path} must be one of {', '.join(map(repr, accepted))}; got {_shown(value)}")
+        raise TypeError(message)
     if value not in accepted:
-        raise ValueError(f"{path} must be one of {', '.join(map(repr, accepted))}; got {_shown(value)}")
+        raise ValueError(message)
 
 
 def _list(value: Any, path: str, of: type) -> list[Any]:

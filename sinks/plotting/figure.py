@@ -18,6 +18,7 @@ from sinks.plotting.background import Background, can_be_kept
 from sinks.plotting.glyphs import drawable, fitted, plain, width_of
 from sinks.plotting.limits import Limits, calm
 from sinks.plotting.lines import Course
+from sinks.plotting.milestones import SecondScale
 from sinks.plotting.panel import PanelView, union
 from sinks.plotting.plan import Plan
 from sinks.plotting.points import FARTHEST, Points, points_of
@@ -87,14 +88,16 @@ class TrainingFigure:
         title: str = "",
         newest: int | None = None,
         alerts: Sequence[tuple[int, str]] = (),
+        second: SecondScale | None = None,
         room: float = 0.0,
         leave: Collection[Axes] = (),
     ) -> None:
         """Bring every artist up to date; the canvas is not drawn yet.
 
-        ``newest`` limits the points of each metric that are drawn. ``alerts`` are steps and rules to mark. ``room``:
-        so much of an axis may stay empty so that its limits need not move with every point; 0.0 makes them follow
-        exactly. The limits of the axes in ``leave`` are somebody else's and stay.
+        ``newest`` limits the points of each metric that are drawn. ``alerts`` are steps and rules to mark. ``second``
+        is what an axis along the top of each panel says. ``room``: so much of an axis may stay empty so that its limits
+        need not move with every point; 0.0 makes them follow exactly. The limits of the axes in ``leave`` are somebody
+        else's and stay.
         """
         with own_settings():
             size = plan.size_in(self._style)
@@ -103,6 +106,8 @@ class TrainingFigure:
                 self._size = size
             self._have_views(plan)
             self._show_panels(plan, histories, newest, [step for step, _ in alerts], room, leave)
+            for upper, *_ in self._cells:
+                upper.set_second(second)
             self._place(plan, alerts)
             self._write(plan, title, alerts)
 

@@ -24,9 +24,11 @@ from sinks.plotting.heatmap import HeatMapView
 from sinks.plotting.legend import LegendRows, arranged, draw_legend, moved
 from sinks.plotting.limits import Limits, calm, calm_log, padded, symlog_threshold
 from sinks.plotting.lines import FRONT, Course, average_label, set_average, set_average_looks, set_looks, set_points
+from sinks.plotting.milestones import SecondScale
 from sinks.plotting.plan import Panel, Series
 from sinks.plotting.points import Floats, Points, note_of
 from sinks.plotting.said import Said
+from sinks.plotting.second_axis import SecondAxisView
 from sinks.plotting.styles import Style
 from sinks.plotting.ticks import limit_ticks, set_step_ticks, set_value_ticks
 
@@ -59,6 +61,7 @@ class PanelView:
         """Steps at which a value was NaN or infinite."""
         self._right: Axes | None = None
         self._heat: HeatMapView | None = None
+        self._second: SecondAxisView | None = None
         self.axes = new_axes(figure, style)
         self.axes.set_ylim(0.1, 1.0)
         set_step_ticks(self.axes.xaxis)
@@ -144,6 +147,14 @@ class PanelView:
         at = [step for step in alerts if first <= step <= last] if self.steps is not None else []
         self._alerts.set_data([x for step in at for x in (step, step, math.nan)], [0.0, 1.0, math.nan] * len(at))
 
+    def set_second(self, scale: SecondScale | None) -> None:
+        """Have the second axis say ``scale`` of the steps that are set; without any data there is none."""
+        if scale is None or self.steps is None:
+            return
+        if self._second is None:
+            self._second = SecondAxisView(self.axes, self._style)
+        self._second.show(scale)
+
     # -- where it is --------------------------------------------------------------------------------------------------
 
     def header(self, width: float) -> float:
@@ -159,7 +170,8 @@ class PanelView:
         self._stacked = bool(left.rows and right_rows.rows) and not beside
         rows = left.rows + right_rows.rows if self._stacked else max(left.rows, right_rows.rows)
         self._above = HeatMapView.HEIGHT if self._heat is not None else rows * self._style.legend_row
-        return self._above + _PAD + (self._style.title_row if self._plan.title else 0.0)
+        second = 0.0 if self._second is None else self._style.letters + 5.0
+        return self._above + _PAD + second + (self._style.title_row if self._plan.title else 0.0)
 
     def _entries(self, series: Sequence[Series]) -> list[tuple[Line2D, str]]:
         """Of the legend of one axis. A single curve with an average and the average have one each; of several, the
@@ -173,7 +185,7 @@ class PanelView:
                 entries.append((self._averages[each.name], each.label if len(averaged) > 1 else average_label(each)))
         if len(averaged) > 1:
             factors = {each.smoothing for each in averaged}
-            self._remark_text = f"{average_label(averaged[0]) if len(factors) == 1 else 'EMA'}, faint: each value"
+            self._remark_text = f"{average_label(averaged[0]) if len(factors) == 1 else 'EMA'}, raw faint"
         return entries
 
     def numbers_width(self) -> float:
@@ -217,7 +229,7 @@ class PanelView:
             side,
         )
         if self._said.new("words", title_at, width, height, self._note_text, *words):
-            self._write(title_at, width, height + 12.0)
+            self._write(title_at, width, height + (12.0 if self._plan.title else 24.0))
         for right, axes in ((False, self.axes), (True, self._right)):
             rows = self._legends[right]
             key = (rows.key(), lift)

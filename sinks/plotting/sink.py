@@ -28,6 +28,7 @@ from sinks.plotting.automatic import AutomaticLayout
 from sinks.plotting.budget import DrawBudget
 from sinks.plotting.config import DEFAULT_TITLE, TrainingVisualizerConfig, check_style, validate
 from sinks.plotting.layouts import ConfiguredLayout, custom_config, loss_config, size_of
+from sinks.plotting.milestones import Milestones, SecondScale
 from sinks.plotting.moe import MoeLayout, moe_config
 from sinks.plotting.plan import Layout
 from sinks.plotting.saving import checked_path, save
@@ -170,7 +171,9 @@ class PlotSink:
 
     def _begin(self) -> None:
         self._numbers = NamedHistories(self._settings, clock=self._clock)
-        self._record = self._numbers.record
+        axis = self._config.second_axis
+        self._milestones = None if axis is None else Milestones(axis, self._clock)
+        self._record = self._numbers.record if axis is None else self._record_both
         self._alerts: deque[tuple[int, str]] = deque(maxlen=MOST_ALERTS)
         self._interval_of_last: int | None = None
         self._speaks = True
@@ -191,6 +194,8 @@ class PlotSink:
         with self._drawing:
             self._run = run
             self._begin()
+            if self._milestones is not None:
+                self._milestones.start()
 
     def record(self, snapshot: TrainingSnapshot) -> None:
         """Keep the snapshot's numbers. Draws nothing and takes no lock; for one thread at a time."""
@@ -279,6 +284,14 @@ class PlotSink:
 
     # -- parts --------------------------------------------------------------------------------------------------------
 
+    def _record_both(self, snapshot: TrainingSnapshot) -> None:
+        assert self._milestones is not None  # this is what a sink with a second axis records by
+        self._numbers.record(snapshot)
+        self._milestones.record(snapshot)
+
+    def _second(self) -> SecondScale | None:
+        return None if self._milestones is None else self._milestones.scale()
+
     def _next_interval(self, interval: int, step: int) -> None:
         if self._interval_of_last is None:
             self._speaks = self._config.on_rank is None or rank() == self._config.on_rank
@@ -298,6 +311,7 @@ class PlotSink:
             self._config.max_points,
             tuple(self._alerts),
             room,
+            self._second(),
             self._config.style,
         )
 
@@ -320,6 +334,7 @@ class PlotSink:
             title=self._title(),
             newest=self._config.max_points,
             alerts=tuple(self._alerts),
+            second=self._second(),
         )
 
     def _title(self) -> str:

@@ -433,3 +433,20 @@ def test_foreign_text_is_made_visible() -> None:
     assert len(visible("\x1b" * 10_000)) == 60
     assert shortened("abcdefghij", 5) == "ab…ij"
     assert drawable("ok 🚀") == f"ok {UNDRAWABLE}"
+
+
+def test_long_numbers_are_counted_in_a_larger_unit() -> None:
+    history = history_of([200.0, 800.0])
+    figure = TrainingFigure((6.0, 4.0))
+    for name, larger, label, numbers in (
+        ("Memory", (1000.0, "GB"), "MB", {"400", "600"}),
+        ("Memory", (1000.0, "GB"), "GB", {"20", "40"}),
+        ("Other", None, "MB", {"20k", "40k"}),
+    ):
+        panel = Panel(name, "MB", (Series("a", "a", "#0072B2"),), larger=larger)
+        figure.show(Plan(1, 1, (6.0, 4.0), (panel,)), {"a": history})
+        figure.draw()
+        axis = figure.figure.axes[0].yaxis
+        assert figure.figure.axes[0].get_ylabel() == label
+        assert numbers <= {text.get_text() for text in axis.get_ticklabels()}
+        history.append(2, 41_200.0)

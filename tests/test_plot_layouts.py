@@ -180,9 +180,9 @@ def test_tokens_have_the_right_hand_axis_only_beside_samples() -> None:
     both = moe(["samples_per_sec", "tokens_per_sec"])[3]
     assert [series.right for series in both.series] == [False, True]
     assert both.right is not None
-    assert both.right.label == "tokens / s"
+    assert both.right.label == "tokens/s"
     tokens = moe(["tokens_per_sec"])[3]
-    assert (tokens.ylabel, tokens.right) == ("tokens / s", None)
+    assert (tokens.ylabel, tokens.right) == ("tokens/s", None)
 
 
 @pytest.mark.parametrize(("value", "error"), [(0, ValueError), (True, TypeError), ("8", TypeError), (2.0, TypeError)])
@@ -311,3 +311,10 @@ def test_a_colour_that_the_user_gave_is_kept() -> None:
         drawn = series.panels[0].series
         assert [each.color for each in drawn] == colors
         assert [(each.named, each.tone) for each in drawn] == [(True, False)] * 2
+
+
+def test_memory_is_measured_in_the_unit_of_its_name_or_in_a_larger_one() -> None:
+    memory = automatic("gpu_memory_mb").panels[0]
+    assert (memory.ylabel, memory.larger) == ("MB", (1000.0, "GB"))
+    assert automatic("cpu_memory_gib").panels[0].ylabel == "GiB"
+    assert automatic("gpu_memory").panels[0].ylabel == "memory"

@@ -39,6 +39,8 @@ _TITLES: Final = {
     "memory": "Memory",
     "utilization": "Utilization",
 }
+_UNITS: Final = {"bytes": "bytes", "kb": "KB", "mb": "MB", "gb": "GB", "kib": "KiB", "mib": "MiB", "gib": "GiB"}
+_LARGER: Final = {small: (1000.0, large) for small, large in (("KB", "MB"), ("MB", "GB"), ("GB", "TB"))}
 _LOG: Final = frozenset({"loss", "learning rate", "gradient", "perplexity"})
 
 
@@ -94,11 +96,12 @@ def _panel(group: str, names: list[str]) -> Panel:
         plot = PlotConfig("Expert utilization", "share of tokens", color_cycle=cycle)
         return experts_panel(plot, names, n_experts or None)
     if group == "throughput":
-        return throughput_panel(PlotConfig("Throughput", "samples / s", color_cycle=cycle), names)
+        return throughput_panel(PlotConfig("Throughput", "samples/s", color_cycle=cycle), names)
     kind = group.split()[0] if group.startswith("memory") else group
     if kind in _TITLES:
-        unit = words(names[0])[-1].upper().replace("BYTES", "bytes")
-        label = unit if kind == "memory" and unit != "MEMORY" else _TITLES[kind].lower()
-        return panel_of(PlotConfig(_TITLES[kind], label, yscale="log" if kind in _LOG else "linear"), painted(names))
+        unit = _UNITS.get(words(names[0])[-1]) if kind == "memory" else None
+        label = _TITLES[kind].lower() if unit is None else unit
+        plot = PlotConfig(_TITLES[kind], label, yscale="log" if kind in _LOG else "linear")
+        return panel_of(plot, painted(names), larger=_LARGER.get(unit or ""))
     title = names[0] if len(names) == 1 else without_role(names[0])
     return panel_of(PlotConfig(title, common_label(names)), painted(names))

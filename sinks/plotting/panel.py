@@ -30,7 +30,7 @@ from sinks.plotting.points import Floats, Points, note_of
 from sinks.plotting.said import Said
 from sinks.plotting.second_axis import SecondAxisView
 from sinks.plotting.styles import Style
-from sinks.plotting.ticks import limit_ticks, set_step_ticks, set_value_ticks
+from sinks.plotting.ticks import AlikeNumbers, limit_ticks, set_step_ticks, set_value_ticks
 
 _MOST_MARKS: Final = 300
 _PAD: Final = 4.0
@@ -55,6 +55,7 @@ class PanelView:
         self._stacked = False  # whether the two legends do not fit beside each other
         self._above = 0.0
         self._note_text = self._remark_text = ""
+        self._unit: str | None = None  # the larger one that the left-hand axis counts in
         self.steps: tuple[float, float] | None = None
         """First and last step of the data; None without any."""
         self.broken: Floats = np.empty(0)
@@ -222,6 +223,7 @@ class PanelView:
         title_at = header - self._style.title_row + 3.5
         words = (
             self._remark_text,
+            self._unit,
             self._plan.title,
             self._plan.xlabel,
             self._plan.ylabel,
@@ -250,6 +252,10 @@ class PanelView:
 
     def _follow(self, plan: Panel) -> None:
         """Another plan: lines come, go or change their looks; what stays is kept."""
+        if plan.larger is None and self._unit is not None:
+            self._unit = None
+            self._said.forget("unit")
+            set_value_ticks(self.axes.yaxis, *self._scale)
         self._plan = plan
         wanted = {series.name: series for series in plan.series}
         self._forget([name for name in self._lines if name not in wanted])
@@ -336,10 +342,20 @@ class PanelView:
         )
         if axes not in leave and axes.get_ylim() != wanted:
             axes.set_ylim(wanted)
+        if not right and scale == "linear" and self._plan.larger is not None:
+            self._use_unit(*self._plan.larger, axes.get_ylim()[1])
         if self._said.new(f"value ticks at {'right' if right else 'left'}", there):
             axes.tick_params(axis="y", which="major", left=there and not right, labelleft=there and not right)
             axes.tick_params(axis="y", which="major", right=there and right, labelright=there and right)
             axes.tick_params(axis="y", which="minor", left=there and not right)
+
+    def _use_unit(self, larger: float, name: str, highest: float) -> None:
+        """Have the left-hand axis count in the ``larger`` unit where its numbers would be long."""
+        large = highest >= 10.0 * larger
+        self._unit = name if large else None
+        if self._said.new("unit", large):
+            self.axes.yaxis.set_major_formatter(AlikeNumbers(larger if large else 1.0))
+            self._said.forget("numbers")
 
     def _set_fair(self, histories: Sequence[History], among: int) -> None:
         means = [summary.mean for summary in (history.summary() for history in histories) if summary.count]
@@ -379,7 +395,7 @@ class PanelView:
         )
         xlabel = drawable(self._plan.xlabel) if self._plan.below is None else ""
         self._label(self.axes.set_xlabel(xlabel, labelpad=2.0, loc="center"), width)
-        self._label(self.axes.set_ylabel(drawable(self._plan.ylabel), labelpad=3.0, loc="center"), height)
+        self._label(self.axes.set_ylabel(drawable(self._unit or self._plan.ylabel), labelpad=3.0, loc="center"), height)
         if self._right is not None and self._plan.right is not None:
             side = self._plan.right
             color = None if side.color is None else self._style.color(side.color)

@@ -74,6 +74,9 @@ class Panel:
     right: RightAxis | None = None
     fair_among: int | None = None
     """The number of experts whose fair share is drawn as a dotted line; None draws none."""
+    larger: tuple[float, str] | None = None
+    """A larger unit than that of ``ylabel``, and how many of those it is: used where the numbers are longer than four
+    digits. None: there is none."""
     heat_map: HeatMap | None = None
     """Drawn instead of lines."""
     below: Panel | None = None

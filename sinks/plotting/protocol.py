@@ -214,6 +214,7 @@ def _panel(content: dict[str, Any]) -> Panel:
         "right": None if right is None else RightAxis(**right),
         "heat_map": None if heat_map is None else _heat_map(heat_map),
         "below": None if below is None else _panel(below),
+        "larger": None if content["larger"] is None else tuple(content["larger"]),
     }
     return Panel(**{**content, **parts})
 

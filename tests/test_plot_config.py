@@ -61,7 +61,6 @@ def test_fields_and_defaults_are_the_documented_ones() -> None:
         ("label", None),
         ("line_style", "-"),
         ("alpha", 1.0),
-        ("smoothing", None),
     ]
 
 

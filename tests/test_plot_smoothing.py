@@ -134,7 +134,7 @@ def fed(sink: PlotSink, steps: int = 120) -> PlotSink:
 
 
 def lines(axes: Axes) -> dict[str, Line2D]:
-    return {str(line.get_label()): line for line in axes.lines if line.get_visible()}
+    return {str(line.get_label()).removeprefix("_"): line for line in axes.lines if line.get_visible()}
 
 
 def legend(axes: Axes) -> list[str]:
@@ -152,7 +152,7 @@ def configured(*metrics: MetricConfig, **options: Any) -> Axes:
 
 
 def test_values_are_faint_behind_their_average_and_both_are_named() -> None:
-    axes = configured(MetricConfig("train_loss", 0, smoothing=0.98), MetricConfig("val_loss", 0))
+    axes = configured(MetricConfig("train_loss", 0), MetricConfig("val_loss", 0), smoothing={"train_loss": 0.98})
     drawn = lines(axes)
     raw, average, val = drawn["train_loss"], drawn["EMA 0.98"], drawn["val_loss"]
     assert legend(axes) == ["train_loss", "EMA 0.98", "val_loss"]
@@ -175,6 +175,8 @@ def test_by_default_only_single_experts_are_smoothed_and_one_word_turns_it_off()
     assert "EMA 0.95" in lines(next(each for each in axes if each.get_title() == "Expert utilization"))
     axes = fed(PlotSink.moe(2, display="off", summary=False, smoothing=0.0)).figure.axes
     assert not any(label.startswith("EMA") for each in axes for label in lines(each))
+    axes = fed(PlotSink.moe(2, display="off", summary=False, smoothing={"expert_0": 0.0})).figure.axes
+    assert [label for each in axes for label in lines(each) if label.startswith("EMA")] == ["EMA 0.95"]
     axes = [configured(MetricConfig("train_loss", 0), MetricConfig("expert_0", 0))]
     assert not any(label.startswith("EMA") for each in axes for label in lines(each))
 
@@ -185,9 +187,9 @@ def test_a_figure_s_smoothing_leaves_validation_and_learning_rates_alone() -> No
     assert legend(axes) == ["val_loss", "learning_rate", "aux_loss", "EMA 0.9"]
 
 
-def test_what_a_metric_says_of_itself_holds_whatever_it_is() -> None:
-    val = MetricConfig("val_loss", 0, smoothing=0.5)
-    axes = configured(val, MetricConfig("train_loss", 0, smoothing=0.0), smoothing=0.9)
+def test_what_is_said_of_a_metric_by_name_holds_whatever_it_is() -> None:
+    factors = {"val_loss": 0.5, "train_loss": 0.0, "never given": 0.9}
+    axes = configured(MetricConfig("val_loss", 0), MetricConfig("train_loss", 0), smoothing=factors)
     assert legend(axes) == ["val_loss", "EMA 0.5", "train_loss"]
     assert lines(axes)["train_loss"].get_alpha() == 1.0
 
@@ -209,7 +211,9 @@ def test_nan_is_marked_and_counted_as_ever() -> None:
 def test_a_factor_that_cannot_work_is_refused(given: float) -> None:
     with pytest.raises(ValueError, match=r"smoothing must be 0\.0 for none, or the factor"):
         PlotSink.moe(8, smoothing=given)
-    with pytest.raises(ValueError, match=r"metrics\[0\]\.smoothing must be"):
-        configured(MetricConfig("train_loss", 0, smoothing=given))
+    with pytest.raises(ValueError, match=r"smoothing\['train_loss'\] must be 0\.0 for none"):
+        PlotSink(smoothing={"train_loss": given})
     with pytest.raises(TypeError, match="smoothing must be"):
         PlotSink(smoothing="much")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="a name in smoothing must be text"):
+        PlotSink(smoothing={3: 0.9})  # type: ignore[dict-item]

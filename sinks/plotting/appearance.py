@@ -72,7 +72,7 @@ class DisplayOptions(TypedDict, total=False):
     draw_budget: float
     on_rank: int | None
     style: str
-    smoothing: float | None
+    smoothing: float | Mapping[str, float] | None
     second_axis: str | None
 
 

@@ -45,8 +45,6 @@ class ConfiguredLayout:
                     style=metric.line_style,
                     alpha=float(metric.alpha),
                     front=is_validation(metric.metric_name),
-                    smoothing=float(metric.smoothing or 0.0),
-                    always_smooth=metric.smoothing is not None,
                     **self._paints[index][metric.metric_name],
                 )
                 for metric in config.metrics
@@ -54,7 +52,7 @@ class ConfiguredLayout:
             )
             panels.append(panel_of(plot, series))
         plan = Plan(int(config.subplot_rows), int(config.subplot_cols), size_of(config), tuple(panels))
-        return plan if config.smoothing is None else smoothed(plan, config.smoothing)
+        return smoothed(plan, config.smoothing, of_experts=0.0)
 
 
 def _paints_of(index: int, config: TrainingVisualizerConfig) -> dict[str, dict[str, Any]]:
@@ -118,22 +116,26 @@ def painted(names: Sequence[str], cycle: Sequence[str] = CYCLE, **more: Any) -> 
     ]
 
 
-def smoothed(plan: Plan, smoothing: float | None) -> Plan:
-    """``plan`` with the averages that the figure's ``smoothing`` asks for; None: those of single experts. What a metric
-    says of itself is left as it is."""
+def smoothed(plan: Plan, smoothing: float | Mapping[str, float] | None, *, of_experts: float = USUAL_SMOOTHING) -> Plan:
+    """``plan`` with the averages that ``smoothing`` asks for: for all, or for metrics by name. Where it does not say,
+    the lines of single experts have ``of_experts`` and the others none."""
+    named = smoothing if isinstance(smoothing, Mapping) else {}
 
-    def factor_of(series: Series) -> float:
-        if series.always_smooth:
-            return series.smoothing
-        if smoothing is None:
-            return 0.0 if expert_of(series.name) is None else USUAL_SMOOTHING
-        return 0.0 if kind_of(series.name) == "learning rate" else float(smoothing)
+    def factor_of(name: str) -> float:
+        if smoothing is None or isinstance(smoothing, Mapping):
+            return 0.0 if expert_of(name) is None else of_experts
+        return 0.0 if kind_of(name) == "learning rate" else float(smoothing)
+
+    def series_with(series: Series) -> Series:
+        if series.name in named:
+            return replace(series, smoothing=float(named[series.name]), always_smooth=True)
+        return replace(series, smoothing=factor_of(series.name))
 
     def panel_with(panel: Panel) -> Panel:
-        series = tuple(replace(each, smoothing=factor_of(each)) for each in panel.series)
-        return replace(panel, series=series, below=None if panel.below is None else panel_with(panel.below))
+        below = None if panel.below is None else panel_with(panel.below)
+        return replace(panel, series=tuple(map(series_with, panel.series)), below=below)
 
-    return replace(plan, panels=tuple(panel_with(panel) for panel in plan.panels))
+    return replace(plan, panels=tuple(map(panel_with, plan.panels)))
 
 
 def loss_config(update_interval: int = 100) -> TrainingVisualizerConfig:

@@ -46,7 +46,7 @@ def set_looks(line: Line2D, series: Series, style: Style) -> None:
 def set_average_looks(line: Line2D, series: Series, style: Style) -> None:
     """The same for the moving average in front of it."""
     set_looks(line, series, style)
-    line.set_label(average_label(series))
+    line.set_label(f"_{average_label(series)}")  # who looks for the metrics among the lines finds each once
     line.set(linewidth=1.5 * series.width * style.line, zorder=FRONT + (0.5 if series.front else 0.3))
 
 

@@ -382,8 +382,11 @@ class PanelView:
     def _write(self, lift: float, width: float, height: float) -> None:
         """Title and note ``lift`` points above the axes, and the axis labels."""
         assert self._plan is not None
-        taken = 0.0
-        for artist, text in ((self._note, self._note_text), (self._remark, self._remark_text)):
+        taken, remark = 0.0, self._remark_text
+        said = " ".join((drawable(self._plan.title), remark, self._note_text))
+        if width_of(said, self._style.title) > width:
+            remark = remark.split(",")[0]  # the title is more
+        for artist, text in ((self._note, self._note_text), (self._remark, remark)):
             artist.set_text(text)
             artist.set_transform(self.axes.transAxes + moved(self.axes, -taken, lift))
             taken += width_of(text, self._style.letters) + 10.0 if text else 0.0

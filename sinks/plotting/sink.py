@@ -63,8 +63,12 @@ class PlotSink:
     most ``draw_budget`` of the time. ``"off"`` is nowhere; ``"auto"`` is the cell in a notebook, else a window where
     there is a screen, else nowhere. When the window is closed or cannot be had, that is a line in the log, and the run
     goes on. Of a training in several processes only the one of rank ``on_rank`` shows and prints anything by itself,
-    with None each of them; the rank is looked up at the first point of a run (`m.metrics.rank`). ``where``, the
-    keywords of this paragraph, take the place of what ``config`` says.
+    with None each of them; the rank is looked up at the first point of a run (`m.metrics.rank`).
+
+    ``style`` is how it looks: ``"screen"``, ``"dark"`` or ``"paper"``. ``smoothing`` is the factor of a moving average
+    in front of each curve, or a mapping of metrics to such factors; ``second_axis`` puts ``"time"`` or ``"tokens"``
+    along the top (see `TrainingVisualizerConfig`). ``where``, the keywords of these two paragraphs, take the place of
+    what ``config`` says.
 
     Asked for by `figure`, `force_update` or `save_plot`, the figure shows every point up to that moment; of thousands
     it shows the extremes, and every one of them. All of these may be called from any thread, before the first snapshot
@@ -153,6 +157,8 @@ class PlotSink:
             raise TypeError(f"unknown keyword {unknown[0]!r}; where a plot appears is said by {known}")
         self._config = config = replace(config, **where)
         validate(config)
+        if isinstance(config.smoothing, Mapping):
+            config.smoothing = dict(config.smoothing)
         self._layout = layout_of(config)
         place = Place(**{field.name: getattr(config, field.name) for field in fields(Place)})
         self._budget = DrawBudget(float(config.draw_budget))

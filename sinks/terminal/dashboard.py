@@ -5,6 +5,7 @@ Tables are laid out again only when there is a new table, alert or size; the pro
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Final
@@ -28,6 +29,12 @@ WIDE: Final = 118
 """From this width on there are two columns."""
 MACHINE_EVERY_S: Final = 1.0
 """The machine is read at most this often."""
+TABLES_SHARE: Final = 0.001
+"""Of a core: laying out the tables of a live screen takes the thread that draws no more than this, at the default of
+four frames a second and in proportion at others. The next tables wait until those before are paid for, four frames at
+most; the progress line does not wait."""
+LONGEST_WAIT: Final = 4
+_USUAL_RATE: Final = VisualizationConfig().refresh_per_second
 
 # What gives way when there are too few rows, first to last: (group, level it goes to).
 _GIVE_WAY: Final = (
@@ -80,6 +87,7 @@ class Dashboard:
         self._frame = 0
         self._frame_step: int | None = None
         self._laid_out_for: tuple[object, ...] = ()
+        self._paid_for_at = -math.inf
         self._tables: list[Row] = []
         self._seen: View | None = None
 
@@ -100,10 +108,13 @@ class Dashboard:
         if self.state.latest is not None:
             self.meter.observe(self.clock(), self.state.latest.step)
 
-    def rows(self, width: int, height: int, console: Console) -> list[Row]:
-        """The whole dashboard in at most ``width`` by ``height`` cells. ``console`` renders a custom table."""
+    def rows(self, width: int, height: int, console: Console, *, paced: bool = False) -> list[Row]:
+        """The whole dashboard in at most ``width`` by ``height`` cells. ``console`` renders a custom table.
+
+        ``paced``: tables that have only new numbers to show wait as long as `TABLES_SHARE` says.
+        """
         self.observe()
-        rows = self.table_rows(width, height - self.config.show_progress_bar, console)
+        rows = self.table_rows(width, height - self.config.show_progress_bar, console, paced=paced)
         if self.config.show_progress_bar:
             rows = [*rows, self.progress_row(width)]
         return rows
@@ -132,18 +143,24 @@ class Dashboard:
             finished=self.finished,
         )
 
-    def table_rows(self, width: int, height: int, console: Console) -> list[Row]:
+    def table_rows(self, width: int, height: int, console: Console, *, paced: bool = False) -> list[Row]:
         """The tables; laid out again only when something in them changed."""
         if not self.config.show_tables:
             rows = groups.alerts(self.state.alerts, width, self.glyphs)[0]
             return rows[-height:] if height > 0 else []
         view = self.state.view if self.state.view is not None else self._first_view()
-        wanted = (view, len(self.state.alerts), self.state.alerts[-1:], width, height)
-        if self._laid_out_for != wanted:
+        broken = self.state.train_loss.nonfinite_since
+        rest = (len(self.state.alerts), self.state.alerts[-1:], width, height, broken, self.finished)
+        wanted = (view, *rest)
+        waits = paced and self._laid_out_for[1:] == rest and self.clock() < self._paid_for_at
+        if self._laid_out_for != wanted and not waits:
+            before = time.thread_time()
             if view is not self._seen and view is not None:
                 self._see(view)
             self._tables = self._lay_out(view, width, height, console)
             self._laid_out_for = wanted
+            frames = min((time.thread_time() - before) / TABLES_SHARE * _USUAL_RATE, LONGEST_WAIT)
+            self._paid_for_at = self.clock() + frames / self.config.refresh_per_second
         return self._tables
 
     # -- layout ---------------------------------------------------------------------------------------------------

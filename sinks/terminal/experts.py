@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from rich.cells import cell_len
 from rich.style import Style
 
-from m.metrics.experts import DEAD_BELOW, expert_balance
+from m.metrics.experts import DEAD_BELOW, balance_by_layer, expert_balance
+from m.metrics.loads import is_by_layer
 from sinks.terminal import numbers
 from sinks.terminal.look import BAR, DIM, LOOK, NAME, PLAIN, VALUE, WORSE, Glyphs, Row, Span
 from sinks.terminal.rows import Levels, clip, rule
@@ -18,10 +19,14 @@ _FAIR_CELLS: Final = 8
 _MOST_ROWS: Final = 8  # with more the experts are a strip
 
 
-def experts(utilization: Mapping[int, float], width: int, glyphs: Glyphs) -> Levels:
-    """Load of every expert against the fair share, and the indicators of balance."""
+def experts(utilization: Mapping[Any, Any], width: int, glyphs: Glyphs) -> Levels:
+    """Load of every expert against the fair share, and the indicators of balance; of layers, those of the worst."""
     if not utilization:
         return [[]]
+    if is_by_layer(utilization):
+        whole = balance_by_layer(utilization)
+        worst = next(iter(utilization)) if whole is None else whole.worst_first()[0][0]
+        utilization = utilization[worst]
     balance = expert_balance(utilization)
     ids = sorted(utilization)
     if balance is None:

@@ -22,7 +22,7 @@ from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.terminal.config import VisualizationConfig
 from sinks.terminal.dashboard import Dashboard
-from sinks.terminal.look import glyphs_for
+from sinks.terminal.look import look_for
 from sinks.terminal.rows import row_width
 from sinks.terminal.state import State
 
@@ -364,7 +364,7 @@ def test_steps_that_jump_and_totals_that_are_passed_are_shown_as_they_are() -> N
 def test_a_thousand_experts_and_ten_thousand_metrics_fit_and_cost_little(width: int, height: int) -> None:
     """Rich's tables of them take 126 ms and 1.3 s a frame. CPU time, the best of three."""
     state = State(interval=1, run=Run("large", 100))
-    dashboard = Dashboard(VisualizationConfig(table_update_interval=1), state, glyphs_for("utf-8"))
+    dashboard = Dashboard(VisualizationConfig(table_update_interval=1), state, look_for("default"))
     console = Console(width=width, height=height)
     costs = []
     for step in range(5):

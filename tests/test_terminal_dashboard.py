@@ -17,7 +17,7 @@ from m.metrics.snapshot import TrainingSnapshot
 from m.metrics.system import Machine
 from sinks.terminal.config import VisualizationConfig
 from sinks.terminal.dashboard import Dashboard
-from sinks.terminal.look import UNICODE
+from sinks.terminal.look import DEFAULT
 from sinks.terminal.rows import row_width
 from sinks.terminal.state import State
 
@@ -71,7 +71,7 @@ class Shown:
         self.dashboard = Dashboard(
             VisualizationConfig(**config),
             self.state,
-            UNICODE,
+            DEFAULT,
             self.clock,
             self.machine,  # type: ignore[arg-type]
         )

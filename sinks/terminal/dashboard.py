@@ -19,7 +19,7 @@ from sinks.terminal import groups, numbers
 from sinks.terminal.config import VisualizationConfig
 from sinks.terminal.custom import CustomTable
 from sinks.terminal.experts import experts
-from sinks.terminal.look import DIM, LOOK, PLAIN, Glyphs, Row
+from sinks.terminal.look import PLAIN, Look, Row
 from sinks.terminal.progress import Progress, progress_row
 from sinks.terminal.rows import Levels, clip, pad, rule, value_style
 from sinks.terminal.state import State, View
@@ -63,14 +63,14 @@ class Dashboard:
         self,
         config: VisualizationConfig,
         state: State,
-        glyphs: Glyphs,
+        look: Look,
         clock: Callable[[], float] = time.monotonic,
         sampler: MachineSampler | None = None,
     ) -> None:
         self.config = config
-        self.glyphs = glyphs
+        self.look = look
         self.clock = clock
-        self.custom = CustomTable(config.custom_table_builder)
+        self.custom = CustomTable(config.custom_table_builder, look)
         self._sampler = sampler if sampler is not None else MachineSampler()
         self.begin(state)
 
@@ -121,7 +121,7 @@ class Dashboard:
 
     def progress_row(self, width: int) -> Row:
         """The progress line alone."""
-        return progress_row(self.progress(), width, self.glyphs)
+        return progress_row(self.progress(), width, self.look)
 
     def progress(self, step: int | None = None) -> Progress:
         """The numbers of the progress line, as of the newest snapshot or of an earlier ``step``."""
@@ -146,7 +146,7 @@ class Dashboard:
     def table_rows(self, width: int, height: int, console: Console, *, paced: bool = False) -> list[Row]:
         """The tables; laid out again only when something in them changed."""
         if not self.config.show_tables:
-            rows = groups.alerts(self.state.alerts, width, self.glyphs)[0]
+            rows = groups.alerts(self.state.alerts, width, self.look)[0]
             return rows[-height:] if height > 0 else []
         view = self.state.view if self.state.view is not None else self._first_view()
         broken = self.state.train_loss.nonfinite_since
@@ -192,7 +192,7 @@ class Dashboard:
         gap = 3
         column = (width - gap) // 2
         parts = self._groups(view, column, console)
-        parts["alerts"] = groups.alerts(self.state.alerts, width, self.glyphs)
+        parts["alerts"] = groups.alerts(self.state.alerts, width, self.look)
         left_parts = ("status", "custom", "metrics")
         right_parts = ("experts", "performance")
         tail = _stack(parts, ("alerts",), max(height // 4, 1))
@@ -207,15 +207,15 @@ class Dashboard:
         return [*body, *tail]
 
     def _groups(self, view: View, width: int, console: Console) -> dict[str, Levels]:
-        config, state, glyphs = self.config, self.state, self.glyphs
+        config, state, look = self.config, self.state, self.look
         wants_experts = config.show_expert_utilization
         parts: dict[str, Levels] = {
             "status": groups.status(
-                state, self._trends, width, glyphs, experts_missing=wants_experts and not view.experts
+                state, self._trends, width, look, experts_missing=wants_experts and not view.experts
             ),
-            "experts": experts(view.experts, width, glyphs) if wants_experts else [[]],
+            "experts": experts(view.experts, width, look) if wants_experts else [[]],
             "performance": self._performance(view, width),
-            "alerts": groups.alerts(state.alerts, width, glyphs),
+            "alerts": groups.alerts(state.alerts, width, look),
             "custom": [[]],
             "metrics": [[]],
         }
@@ -223,7 +223,7 @@ class Dashboard:
             parts["custom"] = self.custom.levels(view.snapshot, width, console)
         if not parts["custom"][0] or self.custom.failed:
             known = {name: value for name, value in view.known.items() if name not in _SPEED_NAMES}
-            parts["metrics"] = groups.metrics(known, self._trends, width, glyphs)
+            parts["metrics"] = groups.metrics(known, self._trends, width, look)
         return parts
 
     def _performance(self, view: View, width: int) -> Levels:
@@ -234,7 +234,7 @@ class Dashboard:
         if self.config.show_system_metrics:
             machine = self._read_machine()
             system = groups.system_rows(self.system(machine), machine)
-        return groups.performance(speed, system, width, self.glyphs)
+        return groups.performance(speed, system, width, self.look)
 
     def _rates(self, view: View) -> ThroughputMetrics:
         state = self.state
@@ -275,7 +275,7 @@ class Dashboard:
             parts.append(f"{numbers.count(steps / self.elapsed_s)} steps/s")
         if state.alerts:
             parts.append(f"{len(state.alerts)} alert{'s' if len(state.alerts) > 1 else ''}")
-        title = rule("summary", [f" {self.glyphs.dot} ".join(parts)], width, self.glyphs)
+        title = rule("summary", [f" {self.look.glyphs.dot} ".join(parts)], width, self.look)
         rows: list[Row] = [title]
         digits = 0 if state.latest is None else len(str(state.latest.step))
         for name in ("train_loss", "val_loss", "aux_loss"):
@@ -286,11 +286,11 @@ class Dashboard:
             at = "" if best is None else f" at step {course.best_step:>{digits}}"
             row: Row = (
                 (f" {name:<11}", PLAIN),
-                (f"  last {numbers.number(course.last, 9)}", value_style(course.last)),
+                (f"  last {numbers.number(course.last, 9)}", value_style(course.last, self.look)),
                 (f"  best {numbers.number(best, 9)}", PLAIN),
-                (at.ljust(9 + digits), DIM),
-                (f"  {course.nonfinite} not finite" if course.nonfinite else "", LOOK),
-                (f"  first {numbers.number(course.first, 9)}", DIM),
+                (at.ljust(9 + digits), self.look.dim),
+                (f"  {course.nonfinite} not finite" if course.nonfinite else "", self.look.notice),
+                (f"  first {numbers.number(course.first, 9)}", self.look.dim),
             )
             rows.append(clip(row, width))
         return rows

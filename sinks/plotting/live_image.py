@@ -15,7 +15,8 @@ from sinks.plotting.figure import DPI, TrainingFigure
 from sinks.plotting.mirror import Mirror
 from sinks.plotting.pace import Pace, Share
 from sinks.plotting.protocol import Show, complaint
-from sinks.plotting.saving import PNG_DPI, png_of_canvas, save, write_whole
+from sinks.plotting.saving import png_of_canvas, save, write_whole
+from sinks.plotting.styles import STYLE_BY_NAME
 
 NOT_WRITTEN: Final = 1
 """Exit status when the last image could not be written."""
@@ -58,7 +59,9 @@ class _Image:
     def replace(self, told: Show, histories: dict[str, History], *, last: bool) -> None:
         """Draw and write it. The axes of the ``last`` one end at the data."""
         if self._figure is None:
-            self._figure = TrainingFigure(told.plan.size, live=self._pixels, dpi=PNG_DPI if self._pixels else DPI)
+            style = STYLE_BY_NAME[told.style]
+            dpi = style.png_dpi if self._pixels else DPI
+            self._figure = TrainingFigure(told.plan.size, style=style, live=self._pixels, dpi=dpi)
         self._figure.show(
             told.plan,
             histories,

@@ -47,7 +47,7 @@ def test_after_a_nan_everything_is_one() -> None:
 
 
 def test_a_diverging_loss_rises_with_the_learning_rate() -> None:
-    results = trained("divergence")
+    results = trained("divergence", total_steps=200)
     rates = [result.learning_rate for result in results[AT : AT + 20]]
     assert rates == sorted(rates)
     assert max(result.train_loss for result in results[AT:]) > 10 * results[AT - 1].train_loss

@@ -1,7 +1,7 @@
 """Makes the pictures of the README and of the gallery from real runs of the demo: ``python docs/gallery.py``.
 
-With ``--all FOLDER`` it also writes every size of screen in every theme, on a dark and on a light terminal, with few and
-many experts, with and without validation, of a healthy and of a diverging run. Takes some minutes.
+With ``--all FOLDER`` it also writes every size of screen in every theme, on a dark and on a light terminal, with few
+and many experts, with and without validation, of a healthy and of a diverging run. Takes some minutes.
 """
 
 from __future__ import annotations

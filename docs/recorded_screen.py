@@ -20,9 +20,7 @@ from rich.style import Style
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
-_BASIC: Final = ((0, 0, 0), (205, 49, 49), (13, 145, 74), (180, 130, 0), (36, 114, 200), (168, 60, 168), (12, 128, 160))
-_VIVID: Final = ((102, 102, 102), (241, 76, 76), (35, 209, 139), (245, 245, 67), (59, 142, 234), (214, 112, 214))
-_SOFT: Final = (
+_DARK: Final = (
     (0, 0, 0),
     (205, 80, 80),
     (38, 188, 120),
@@ -31,12 +29,14 @@ _SOFT: Final = (
     (190, 110, 190),
     (30, 170, 200),
 )
+_VIVID: Final = ((102, 102, 102), (241, 76, 76), (35, 209, 139), (245, 245, 67), (59, 142, 234), (214, 112, 214))
+_LIGHT: Final = ((0, 0, 0), (205, 49, 49), (13, 145, 74), (180, 130, 0), (36, 114, 200), (168, 60, 168), (12, 128, 160))
 
 BACKGROUNDS: Final = {
     "dark": TerminalTheme(
-        (24, 26, 31), (220, 223, 228), [*_SOFT, (220, 223, 228)], [*_VIVID, (41, 184, 219), (255, 255, 255)]
+        (24, 26, 31), (220, 223, 228), [*_DARK, (220, 223, 228)], [*_VIVID, (41, 184, 219), (255, 255, 255)]
     ),
-    "light": TerminalTheme((255, 255, 255), (40, 42, 46), [*_BASIC, (90, 90, 90)], [*_BASIC[:7], (40, 42, 46)]),
+    "light": TerminalTheme((255, 255, 255), (40, 42, 46), [*_LIGHT, (90, 90, 90)], [*_LIGHT, (40, 42, 46)]),
 }
 """The colours of a dark and of a light terminal, near those that editors and desktops come with."""
 

@@ -18,9 +18,15 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import mul
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from m.metrics.loads import Loads, layers_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Floats: TypeAlias = npt.NDArray[np.float64]
 
 Label: TypeAlias = str | int | None
 """The label of a layer; None for a mapping that is not by layer."""
@@ -106,7 +112,8 @@ def expert_balance(utilization: Mapping[int, float]) -> ExpertBalance | None:
     None when there is nothing to speak of: an empty mapping, or no positive finite load. Loads that are negative, NaN
     or infinite count as 0 here.
     """
-    return _large(utilization) if len(utilization) > _PURE_UP_TO else _small(utilization)
+    columns = _matrix([utilization])
+    return _small(utilization) if columns is None else _large(columns, [utilization])[0]
 
 
 def balance_by_layer(utilization: Mapping[Any, Any]) -> LayersBalance | None:
@@ -115,7 +122,11 @@ def balance_by_layer(utilization: Mapping[Any, Any]) -> LayersBalance | None:
     About 2 ms for 48 layers of 1,024 experts, once their numbers have been read.
     """
     given = layers_of(utilization)
-    layers = tuple((label, expert_balance(loads)) for label, loads in given)
+    columns = _matrix([loads for _, loads in given])
+    if columns is None:
+        layers = tuple((label, expert_balance(loads)) for label, loads in given)
+    else:
+        layers = tuple(zip((label for label, _ in given), _large(columns, [loads for _, loads in given]), strict=True))
     known = [balance for _, balance in layers if balance is not None]
     if not known:
         return None
@@ -141,15 +152,12 @@ def share(load: float, total: float) -> float:
 def relative_loads(utilization: Mapping[int, float]) -> array[float]:
     """Each load over the fair share, in the order of the mapping; all 0 without any load. What is negative, NaN or
     infinite counts as 0."""
-    column = _column(utilization)
-    if len(column) > _PURE_UP_TO:
-        import numpy as np
-
-        given = np.frombuffer(column)
-        positive = np.where((given > 0.0) & (given < math.inf), given, 0.0)
-        positive /= positive.max() or 1.0
-        return array("d", (positive * (positive.size / (positive.sum() or 1.0))).tobytes())
-    loads = [load if 0.0 < load < math.inf else 0.0 for load in column]
+    columns = _matrix([utilization])
+    if columns is not None:
+        columns /= columns.max() or 1.0
+        columns *= columns.size / (columns.sum() or 1.0)
+        return array("d", columns.tobytes())
+    loads = [load if 0.0 < load < math.inf else 0.0 for load in _column(utilization)]
     largest = max(loads, default=0.0)
     if not largest:
         return array("d", loads)
@@ -165,6 +173,9 @@ def load_change(before: Mapping[Any, Any], now: Mapping[Any, Any]) -> float | No
     moments. An expert that only one of them knows counts as 0 at the other.
     """
     earlier = dict(layers_of(before))
+    at_once = _distances(earlier, dict(layers_of(now)))
+    if at_once is not None:
+        return at_once
     distances = []
     for label, loads in layers_of(now):
         if label in earlier:
@@ -214,35 +225,72 @@ def _small(utilization: Mapping[int, float]) -> ExpertBalance | None:
     )
 
 
-def _large(utilization: Mapping[int, float]) -> ExpertBalance | None:
-    """The same by NumPy."""
+def _matrix(layers: Sequence[Mapping[int, float]]) -> Floats | None:
+    """The loads by layer and expert, for NumPy, with 0 for what is negative, NaN or infinite; None where they are few,
+    or not as many in each layer."""
+    sizes = {len(loads) for loads in layers}
+    if len(sizes) != 1 or len(layers) * min(sizes) <= _PURE_UP_TO:
+        return None
     import numpy as np
 
-    given = np.frombuffer(_column(utilization))
-    loads = np.where((given > 0.0) & (given < math.inf), given, 0.0)
-    largest = float(loads.max())
-    if not largest:
-        return None
-    loads /= largest
-    ids = utilization.ids if isinstance(utilization, Loads) else list(utilization)
-    n = loads.size
-    whole = float(loads.sum())
+    given = np.array([np.frombuffer(_column(loads)) for loads in layers])
+    return np.where((given > 0.0) & (given < math.inf), given, 0.0)
+
+
+def _large(loads: Floats, layers: Sequence[Mapping[int, float]]) -> list[ExpertBalance | None]:
+    """`_small` of each layer by NumPy. ``loads`` is their `_matrix`, which is changed."""
+    import numpy as np
+
+    n = loads.shape[1]
+    largest = loads.max(axis=1)
+    loads /= np.where(largest > 0.0, largest, 1.0)[:, None]
+    whole = loads.sum(axis=1)
     fair = whole / n
-    positive = loads[loads > 0.0]
-    entropy = max(math.log(whole) - float(positive @ np.log(positive)) / whole, 0.0)
-    return ExpertBalance(
-        n=n,
-        entropy=entropy,
-        effective=math.exp(entropy),
-        cv=float(loads.std()) / fair,
-        load_balance=fair,
-        heaviest=min(ids[at] for at in np.flatnonzero(loads == 1.0).tolist()),
-        dead=tuple(sorted(ids[at] for at in np.flatnonzero(loads < DEAD_BELOW * fair).tolist())),
-        overloaded=tuple(sorted(ids[at] for at in np.flatnonzero(loads >= OVERLOADED_FROM * fair).tolist())),
-        peak=1.0 / fair,
-        least=float(loads.min()) / fair,
-        total=whole * largest,
-    )
+    logs = np.log(loads, out=np.zeros_like(loads), where=loads > 0.0)
+    weighted = np.einsum("ij,ij->i", loads, logs)
+    deviation, least = loads.std(axis=1), loads.min(axis=1)
+    dead = loads < DEAD_BELOW * fair[:, None]
+    overloaded = loads >= OVERLOADED_FROM * fair[:, None]
+    found: list[ExpertBalance | None] = []
+    for at, given in enumerate(layers):
+        if not largest[at]:
+            found.append(None)
+            continue
+        ids = _ids(given)
+        entropy = max(math.log(whole[at]) - float(weighted[at] / whole[at]), 0.0)
+        found.append(
+            ExpertBalance(
+                n=n,
+                entropy=entropy,
+                effective=math.exp(entropy),
+                cv=float(deviation[at] / fair[at]),
+                load_balance=float(fair[at]),
+                heaviest=min(ids[place] for place in np.flatnonzero(loads[at] == 1.0).tolist()),
+                dead=_at(dead[at], ids),
+                overloaded=_at(overloaded[at], ids),
+                peak=float(1.0 / fair[at]),
+                least=float(least[at] / fair[at]),
+                total=float(whole[at]) * float(largest[at]),
+            )
+        )
+    return found
+
+
+def _at(places: npt.NDArray[np.bool_], ids: Sequence[int]) -> tuple[int, ...]:
+    return tuple(sorted(ids[place] for place in places.nonzero()[0].tolist()))
+
+
+def _distances(before: Mapping[Any, Mapping[int, float]], now: Mapping[Any, Mapping[int, float]]) -> float | None:
+    """The mean of `_distance` by NumPy; None where it takes looking at each layer by itself."""
+    if before.keys() != now.keys() or any(_ids(before[label]) != _ids(loads) for label, loads in now.items()):
+        return None
+    first, second = _matrix([before[label] for label in now]), _matrix(list(now.values()))
+    if first is None or second is None or not first.max(axis=1).all() or not second.max(axis=1).all():
+        return None
+    for loads in (first, second):
+        loads /= loads.max(axis=1)[:, None]
+        loads /= loads.sum(axis=1)[:, None]
+    return min(float(abs(first - second).sum()) / 2 / len(first), 1.0)
 
 
 def _distance(before: Mapping[int, float], now: Mapping[int, float]) -> float | None:
@@ -251,10 +299,6 @@ def _distance(before: Mapping[int, float], now: Mapping[int, float]) -> float | 
     if not max(first, default=0.0) or not max(second, default=0.0):
         return None
     earlier, later = _ids(before), _ids(now)
-    if earlier == later and len(later) > _PURE_UP_TO:
-        import numpy as np
-
-        return min(float(np.abs(np.frombuffer(first) - np.frombuffer(second)).sum()) / 2 / len(later), 1.0)
     if earlier != later:
         known, known_later = dict(zip(earlier, first, strict=True)), dict(zip(later, second, strict=True))
         every = [*known, *(expert for expert in known_later if expert not in known)]

@@ -20,7 +20,7 @@ from matplotlib.backend_bases import KeyEvent, NavigationToolbar2
 
 from sinks.plotting.figure import DPI, TrainingFigure
 from sinks.plotting.mirror import Mirror
-from sinks.plotting.pace import Pace
+from sinks.plotting.pace import Pace, Share
 from sinks.plotting.plan import Plan
 from sinks.plotting.protocol import Show, complaint
 from sinks.plotting.styles import STYLE_BY_NAME
@@ -28,7 +28,7 @@ from sinks.plotting.text import visible
 
 LARGEST: Final = (13.0, 8.0)
 """A window is made no larger, in inches; the user may."""
-_LOOK_S: Final = 0.1
+_LOOK_S: Final = 0.2
 _HELD_AT_MOST_S: Final = 60.0
 _SETTINGS: Final[dict[Any, Any]] = {
     "toolbar": "toolbar2",
@@ -46,12 +46,12 @@ _SETTINGS: Final[dict[Any, Any]] = {
 _Limits: TypeAlias = tuple[float, float, float, float]
 
 
-def show_window(mirror: Mirror, backend: str | None, share: float) -> int:
+def show_window(mirror: Mirror, backend: str | None, share: Share) -> int:
     """Show the run that ``mirror`` knows until the user closes the window or ``mirror`` has ended. Gives the exit
     status.
 
     ``backend`` is the one that the training process chose, if it chose any. Drawing what is new takes at most
-    ``share`` of a core, less where none is free (`Pace`); what the user does is drawn at once.
+    ``share`` of a core; what the user does is drawn at once.
     """
     _use(backend)
     matplotlib.rcParams.update(_SETTINGS)
@@ -94,7 +94,7 @@ def _has_windows() -> bool:
 
 
 class _Window:
-    def __init__(self, mirror: Mirror, told: Show, share: float) -> None:
+    def __init__(self, mirror: Mirror, told: Show, share: Share) -> None:
         self._mirror = mirror
         self._pace = Pace(share)
         self.status = 0

@@ -1,0 +1,86 @@
+"""The training of `training` with something going wrong in the middle of it, to see who notices.
+
+This file does not know who that might be. Runs that go wrong are not reproduced exactly: some faults take real time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from m.examples.trajectory_3d.training import StepResult, TrajectoryTrainer
+
+#: Added to the router's bias of an expert: nobody chooses it any more, or everybody does.
+_OUT_OF_REACH: Final = 1000.0
+#: A batch whose targets were multiplied by this has about its square times the loss.
+_SPOILED: Final = 10.0
+_TOO_HIGH_RATE: Final = 300.0
+_SLOW_S: Final = 0.2
+
+
+def _spoil_batch(trainer: TrajectoryTrainer) -> None:
+    trainer._train_targets = trainer._train_targets * np.float32(_SPOILED)
+
+
+def _mend_batch(trainer: TrajectoryTrainer) -> None:
+    trainer._train_targets = trainer._train_targets / np.float32(_SPOILED)
+
+
+def _break_number(trainer: TrajectoryTrainer) -> None:
+    trainer.model.parameters["output_bias"][:] = np.nan
+
+
+def _raise_rate(trainer: TrajectoryTrainer) -> None:
+    trainer.schedule = replace(trainer.schedule, peak=_TOO_HIGH_RATE * trainer.schedule.peak)
+
+
+def _kill_expert(trainer: TrajectoryTrainer) -> None:
+    trainer.model.parameters["router_bias"][3 % trainer.n_experts] -= _OUT_OF_REACH
+
+
+def _prefer_few(trainer: TrajectoryTrainer) -> None:
+    trainer.model.parameters["router_bias"][: trainer.model.top_k] += _OUT_OF_REACH
+
+
+def _nothing(trainer: TrajectoryTrainer) -> None:
+    pass
+
+
+#: By the name of the rule in `m.health` that is to notice: what happens to the trainer.
+FAULTS: Final[dict[str, Callable[[TrajectoryTrainer], None]]] = {
+    "non_finite_loss": _break_number,
+    "loss_spike": _spoil_batch,
+    "divergence": _raise_rate,
+    "dead_experts": _kill_expert,
+    "collapsed_routing": _prefer_few,
+    "throughput_drop": _nothing,
+    "stall": _nothing,
+}
+
+
+def train_with(fault: str, trainer: TrajectoryTrainer, *, at: int, stall_s: float = 10.0) -> Iterator[StepResult]:
+    """As ``trainer.train()``, with the `FAULTS` entry ``fault`` from step ``at`` on.
+
+    ``loss_spike`` is one spoiled batch; ``throughput_drop`` makes each step 0.2 s longer; ``stall`` is a pause of
+    ``stall_s`` seconds before step ``at``. Raises ``ValueError`` for an unknown fault.
+    """
+    if fault not in FAULTS:
+        raise ValueError(f"fault must be one of {', '.join(FAULTS)}; got {fault!r}")
+    results = trainer.train()
+    while True:
+        if trainer.step == at:
+            FAULTS[fault](trainer)
+            time.sleep(stall_s if fault == "stall" else 0.0)
+        elif fault == "loss_spike" and trainer.step == at + 1:
+            _mend_batch(trainer)
+        if fault == "throughput_drop" and trainer.step >= at:
+            time.sleep(_SLOW_S)
+        with np.errstate(over="ignore", invalid="ignore"):
+            result = next(results, None)
+        if result is None:
+            return
+        yield result

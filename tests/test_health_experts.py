@@ -84,3 +84,21 @@ def test_loads_that_are_no_loads_are_passed_over() -> None:
     odd: list[dict[Any, Any]] = [{0: float("nan"), 1: 1.0}, {0: 0.0, 1: 0.0}, {0: 1.0}, {0: -1.0, 1: 0.5}, {}] * 50
     assert raised(DeadExperts(), experts(odd)) == []
     assert raised(CollapsedRouting(), experts(odd)) == []
+
+
+def test_each_layer_is_looked_at_and_named() -> None:
+    """A mapping of expert -> load for each layer, of which some are looked at in each snapshot."""
+    rule, collapse = DeadExperts(), CollapsedRouting()
+    even = dict.fromkeys(range(8), 0.125)
+    layers = {f"{layer}": even | ({2: 0.0, 5: 0.0} if layer == 11 else {}) for layer in range(16)}
+    layers["3"] = {each: float(each < 2) for each in range(8)}
+
+    class Layered:
+        step = 7
+        expert_utilization = layers
+
+    said = [(rule.watch(Layered()), collapse.watch(Layered())) for _ in range(400)]  # type: ignore[arg-type]
+    dead = [alert.message for alert, _ in said if alert is not None]
+    assert " and ".join(dead).count("layer 11: experts 2, 5") == 1
+    assert "layer 3: experts 2, 3, 4, 5, 6" in " and ".join(dead)
+    assert [alert.message for _, alert in said if alert is not None] == ["layer 3 uses 8 experts as if there were 2.0"]

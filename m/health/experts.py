@@ -33,7 +33,7 @@ _ROUNDING: Final = 1e-6
 _AT_ONCE: Final = 32
 """So many experts are looked at in one snapshot, in one layer at least; the layers take turns."""
 _SELDOM: Final = 64
-"""A single mapping is looked at every second time; one with more than twice so many experts less often."""
+"""A single mapping is looked at every second time; one with more experts than this less often."""
 
 
 class _Layers:
@@ -46,6 +46,7 @@ class _Layers:
         self._snapshot = 0
         self._told_at = -_GAP
         self._measured = 0
+        self._layered = False
 
     def start(self, run: Run) -> None:
         """Forget what was."""
@@ -59,14 +60,17 @@ class _Layers:
             return None
         measured = self._measured
         self._measured = measured + 1
+        if measured & 1 and not self._layered:
+            return None
         first = next(iter(utilization.values()))
-        if isinstance(first, dict):
+        self._layered = isinstance(first, dict)
+        if self._layered:
             labels = list(utilization)
             some = min(max(_AT_ONCE // (len(first) or 1), 1), len(labels))
             for place in range(some):
                 label = labels[(measured * some + place) % len(labels)]
                 self._look(snapshot.step, label, utilization[label])
-        elif measured % max(len(utilization) // _SELDOM, 2) == 0:
+        elif len(utilization) <= _SELDOM or measured % (2 * (len(utilization) // _SELDOM)) == 0:
             self._look(snapshot.step, None, utilization)
         else:
             return None
@@ -90,7 +94,7 @@ class DeadExperts(_Layers):
     And as many times as it takes for an expert with its fair share to have got 30 tokens: with few tokens and many
     experts it is chance that leaves an expert out. How many tokens there are is not known; the smallest difference
     between two loads stands for one, which is never too many. One alert names all that are new; an expert that has had
-    four times that much again may be told anew. A look is taken at every second mapping, less often above 128 experts;
+    four times that much again may be told anew. A look is taken at every second mapping, less often above 64 experts;
     of many layers at some in each snapshot, in turn.
 
     Experts that get no tokens are why balancing losses exist: Shazeer et al. 2017, section 4; Fedus et al. 2021

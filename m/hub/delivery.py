@@ -25,11 +25,15 @@ from m.hub.turns import MAX_NESTING, Turns
 from m.metrics.alerts import Alert
 from m.metrics.run import Run, run_begun_by
 from m.metrics.snapshot import FIELDS, PendingSnapshot, TrainingSnapshot
+from m.metrics.text import harmless
 
 SHARE_FOR_CLOSING: Final = 0.25
 """Of the time that ``close`` has, this much is kept for the sinks when it waits for a call that does not come back."""
 MOST_ALERTS: Final = 1000
 """So many of a run's newest alerts are kept."""
+MOST_NAMED: Final = 20
+LONGEST_NAME: Final = 60
+"""So many rules are named at the end, with so many characters each."""
 
 
 class Delivery:
@@ -202,8 +206,11 @@ class Delivery:
         """What the end says of the alerts: nothing when there were none."""
         if not self._alert_counts:
             return []
-        counts = ", ".join(f"{count} {rule.replace('_', ' ')}" for rule, count in self._alert_counts.most_common(20))
-        return [(logging.WARNING, f"alerts: {counts}")]
+        most = self._alert_counts.most_common(MOST_NAMED)
+        counts = [f"{count} {harmless(rule[:LONGEST_NAME]).replace('_', ' ')}" for rule, count in most]
+        if len(self._alert_counts) > MOST_NAMED:
+            counts.append(f"{self._alert_counts.total() - sum(count for _, count in most)} others")
+        return [(logging.WARNING, f"alerts: {', '.join(counts)}")]
 
     def _rule_failed(self, name: str, error: BaseException) -> bool:
         if self.strict or process.is_from_outside(error):

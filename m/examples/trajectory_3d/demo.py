@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from m.examples.trajectory_3d.faults import FaultyTrainer
+from m.examples.trajectory_3d.faults import train_with
 from m.examples.trajectory_3d.training import StepResult, TrajectoryTrainer
 from m.hub.hub import MetricsHub
 from m.metrics.snapshot import TrainingSnapshot
@@ -42,12 +43,12 @@ def run_demo(
     journal = JsonlSink(folder / "journal.jsonl")
     figure = PlotSink.moe(n_experts=experts) if plots else None
     terminal = TerminalSink(VisualizationConfig(table_update_interval=10))
-    trainer = trainer_of(total, experts, seed, fault)
+    results = training(total, experts, seed, fault)
     status = 0
     with MetricsHub([journal, *([figure] if figure is not None else []), terminal]) as hub:
         hub.start(total_steps=total, description="trajectory MoE")
         try:
-            for result in trainer.train():
+            for result in results:
                 hub.emit(snapshot_of_step(result))
         except KeyboardInterrupt:
             status = 130
@@ -60,11 +61,12 @@ def run_demo(
     return status
 
 
-def trainer_of(steps: int, experts: int = 8, seed: int = 0, fault: str | None = None) -> TrajectoryTrainer:
-    """The training that the demo shows."""
-    if fault is None:
-        return TrajectoryTrainer(n_experts=experts, seed=seed, total_steps=steps)
-    return FaultyTrainer(fault, round(FAULT_AFTER * steps), n_experts=experts, seed=seed, total_steps=steps)
+def training(
+    steps: int = DEFAULT_STEPS, experts: int = 8, seed: int = 0, fault: str | None = None
+) -> Iterator[StepResult]:
+    """The steps that the demo shows."""
+    trainer = TrajectoryTrainer(n_experts=experts, seed=seed, total_steps=steps)
+    return trainer.train() if fault is None else train_with(fault, trainer, at=round(FAULT_AFTER * steps))
 
 
 def snapshot_of_step(result: StepResult) -> TrainingSnapshot:

@@ -97,7 +97,7 @@ def test_each_layer_is_looked_at_and_named() -> None:
         step = 7
         expert_utilization = layers
 
-    said = [(rule.watch(Layered()), collapse.watch(Layered())) for _ in range(400)]  # type: ignore[arg-type]
+    said = [(rule.watch(Layered()), collapse.watch(Layered())) for _ in range(600)]  # type: ignore[arg-type]
     dead = [alert.message for alert, _ in said if alert is not None]
     assert " and ".join(dead).count("layer 11: experts 2, 5") == 1
     assert "layer 3: experts 2, 3, 4, 5, 6" in " and ".join(dead)

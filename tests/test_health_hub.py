@@ -269,6 +269,7 @@ def test_a_stall_is_noticed_without_a_snapshot_and_told_once(hubs: Make) -> None
     assert sink.log[-1] == ("alert", "stall")
 
 
+@pytest.mark.fault("C6")
 def test_no_thread_before_it_is_needed_and_none_after_the_close() -> None:
     hub = MetricsHub([lambda given: None])
     for step in range(1000):

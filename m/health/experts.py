@@ -63,7 +63,7 @@ class _Layers:
         if measured & 1 and not self._layered:
             return None
         first = next(iter(utilization.values()))
-        self._layered = isinstance(first, dict)
+        self._layered = type(first) is not float and not isinstance(first, (int, float))  # then one of layers
         if self._layered:
             labels = list(utilization)
             some = min(max(_AT_ONCE // (len(first) or 1), 1), len(labels))

@@ -99,7 +99,7 @@ class Dashboard:
         self.observe()
         self.frames += 1
         bar = self.config.show_progress_bar
-        titled = self.config.show_tables and height >= TITLED_FROM
+        titled = bar and self.config.show_tables and height >= TITLED_FROM
         rows = self.table_rows(width, height - bar - titled, console, curves=curves)
         if titled:
             rows = [title_row(self.state.run, self.elapsed_s, width, self.look), *rows]

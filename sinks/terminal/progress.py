@@ -14,6 +14,7 @@ from sinks.terminal.text import safe, shorten
 
 _LONGEST_DESCRIPTION = 28
 _LEAST_BAR = 8
+_DESCRIBED_FROM = 99  # below it the title line alone says the description, until the end
 
 
 @dataclass(slots=True, frozen=True)
@@ -47,8 +48,8 @@ def title_row(run: Run, elapsed_s: float, width: int, look: Look) -> Row:
 def progress_row(progress: Progress, width: int, look: Look, *, titled: bool = False) -> Row:
     """The line in at most ``width`` cells. Step and total always stay; the rest goes by importance.
 
-    The order of leaving, first to last: elapsed time, rate, description, bar, remaining time, percent. ``titled``: the
-    title line says the description and the elapsed time.
+    The order of leaving, first to last: elapsed time, rate, description, bar, remaining time, percent. ``titled``:
+    there is a `title_row` as well.
     """
     spinner = _spinner(progress, look)
     steps = _steps(progress)
@@ -66,7 +67,8 @@ def progress_row(progress: Progress, width: int, look: Look, *, titled: bool = F
     take("remaining", _remaining_width(progress, width))
     take("bar", _LEAST_BAR + 1 if percent else 0)
     text = shorten(safe(progress.description), _LONGEST_DESCRIPTION, look.glyphs.ellipsis)
-    if progress.description and not titled and room >= 6:
+    described = not titled or progress.finished or width >= _DESCRIBED_FROM
+    if progress.description and described and room >= 6:
         text = shorten(text, min(cell_len(text), max(room - 2, 4)), look.glyphs.ellipsis)
         take("description", cell_len(text) + 2)
     take("rate", 10)

@@ -43,7 +43,6 @@ from sinks.terminal.look import look_for
 from sinks.terminal.painter import Painter
 from sinks.terminal.plain import PlainText
 from sinks.terminal.state import State
-from sinks.terminal.summary import closing_summary
 from sinks.terminal.text import safe
 
 OURS = re.compile(
@@ -130,7 +129,7 @@ def test_a_frame_holds_only_our_control_sequences(
     dashboard.state.take(snapshot_with(other, text, 1))
     sent += frames.paint(dashboard.rows(width, height, console), width)
     dashboard.finish()
-    sent += frames.leave() + "".join(frames.text(row) for row in closing_summary(dashboard, width))
+    sent += frames.leave() + "".join(frames.text(row) for row in dashboard.summary(width))
     sent = sent.encode(encoding, "replace").decode(encoding)
     assert left_of(sent) == ""
 
@@ -181,7 +180,7 @@ def test_plain_text_holds_no_control_code_at_all(text: str, other: str) -> None:
     console = Console(file=io.StringIO())
     dashboard = dashboard_with(text, other, VisualizationConfig())
     plain = PlainText(dashboard, console)
-    said = plain.next() + plain.line() + plain.end(closing_summary(dashboard, 100))
+    said = plain.next() + plain.line() + plain.end(dashboard.summary(100))
     assert obeyed_in(said, "\n") == ""
     assert other == "" or safe(other)[:3] in said
 

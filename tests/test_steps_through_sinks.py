@@ -24,7 +24,6 @@ from sinks.terminal.config import VisualizationConfig
 from sinks.terminal.dashboard import Dashboard
 from sinks.terminal.look import DEFAULT
 from sinks.terminal.state import State
-from sinks.terminal.summary import closing_summary
 
 
 class Session:
@@ -100,7 +99,7 @@ def test_position_counts_from_the_checkpoint_and_rate_from_this_session() -> Non
     progress = session.dashboard.progress()
     assert (progress.completed, progress.steps_per_second) == (921, pytest.approx(0.5))
     assert progress.remaining_s == pytest.approx(79 * 2.0)
-    assert "21 steps in 0:42" in "".join(text for row in closing_summary(session.dashboard, 100) for text, _ in row)
+    assert "21 steps in 0:42" in "".join(text for row in session.dashboard.summary(100) for text, _ in row)
 
 
 @pytest.mark.fault("F13", "D14")

@@ -19,7 +19,6 @@ from sinks.terminal.dashboard import Dashboard
 from sinks.terminal.look import DEFAULT
 from sinks.terminal.rows import row_width
 from sinks.terminal.state import State
-from sinks.terminal.summary import closing_summary
 
 CONSOLE = Console(file=io.StringIO(), width=80, height=24)
 
@@ -268,7 +267,7 @@ def test_the_remaining_time_follows_the_recent_rate_of_this_session() -> None:
 def test_an_empty_run_has_a_summary_too() -> None:
     shown = Shown()
     shown.dashboard.finish()
-    (title,) = closing_summary(shown.dashboard, 79)
+    (title,) = shown.dashboard.summary(79)
     assert "0 steps" in "".join(text for text, _ in title)
     assert "0/100" in shown.text()
 

@@ -14,7 +14,6 @@ from sinks.terminal.dashboard import Dashboard
 from sinks.terminal.look import DEFAULT
 from sinks.terminal.plain import SILENT_AT_MOST_S, PlainText
 from sinks.terminal.state import State
-from sinks.terminal.summary import closing_summary
 
 
 class Text:
@@ -65,6 +64,6 @@ def test_the_end_says_the_last_state_and_the_summary() -> None:
     for step in range(38):
         text.step(step)
     text.dashboard.finish()
-    end = text.plain.end(closing_summary(text.dashboard, 100))
+    end = text.plain.end(text.dashboard.summary(100))
     assert end.startswith("step 38/100  38 %")
     assert "── summary" in end

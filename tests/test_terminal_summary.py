@@ -19,7 +19,7 @@ from sinks.terminal.look import DEFAULT
 from sinks.terminal.rows import row_width
 from sinks.terminal.sink import TerminalSink
 from sinks.terminal.state import State
-from sinks.terminal.summary import Cost, closing_summary
+from sinks.terminal.summary import Cost
 
 
 def finished(losses: list[float], alerts: int = 0, seconds: float = 0.5) -> Dashboard:
@@ -36,7 +36,7 @@ def finished(losses: list[float], alerts: int = 0, seconds: float = 0.5) -> Dash
 
 
 def texts(dashboard: Dashboard, width: int = 79, files: tuple[str, ...] = (), cost: Cost | None = None) -> list[str]:
-    rows = closing_summary(dashboard, width, files, cost)
+    rows = dashboard.summary(width, files, cost)
     assert all(row_width(row) <= width for row in rows)
     return ["".join(text for text, _ in row).rstrip() for row in rows]
 
@@ -50,7 +50,7 @@ def test_it_says_first_best_and_last_of_each_loss_and_what_was_not_finite() -> N
 
 
 def test_a_run_that_went_nan_ends_with_it_in_red() -> None:
-    rows = closing_summary(finished([1.0, math.nan]), 79)
+    rows = finished([1.0, math.nan]).summary(79)
     assert ("      nan", DEFAULT.worse) in rows[1]
 
 

@@ -6,7 +6,7 @@ Tables are laid out again only when there is a new table, alert or size; the pro
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from rich.cells import cell_len
@@ -28,6 +28,7 @@ from sinks.terminal.progress import Progress, progress_row, title_row
 from sinks.terminal.rows import Levels
 from sinks.terminal.spark import sparkline
 from sinks.terminal.state import State, View
+from sinks.terminal.summary import Cost, closing_summary
 from sinks.terminal.table import columns_for
 from sinks.terminal.trends import Trends
 
@@ -266,6 +267,10 @@ class Dashboard:
             self._machine = self._sampler.read()
             self._machine_read = now
         return self._machine
+
+    def summary(self, width: int, files: Sequence[str] = (), cost: Cost | None = None) -> list[Row]:
+        """What remains on the screen when the run is over."""
+        return closing_summary(self.state, self.elapsed_s, width, self.look, files, cost)
 
 
 _SPEED_NAMES: Final = ("samples_per_sec", "tokens_per_sec")

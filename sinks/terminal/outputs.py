@@ -14,7 +14,7 @@ from sinks.terminal.dashboard import Dashboard
 from sinks.terminal.look import Row
 from sinks.terminal.plain import WIDTH, PlainText
 from sinks.terminal.screen import STOP_WITHIN_S, Device, FileDevice, live_is_active, screen_on
-from sinks.terminal.summary import Cost, closing_summary
+from sinks.terminal.summary import Cost
 from sinks.terminal.ticker import Ticker
 from sinks.terminal.tty import Terminal
 
@@ -103,7 +103,7 @@ class Pinned:
     def end(self, files: Sequence[str] = ()) -> None:
         closing: list[Row] = []
         try:
-            closing = closing_summary(self._dashboard, max(self._console.width - 1, 20), files, self._cost)
+            closing = self._dashboard.summary(max(self._console.width - 1, 20), files, self._cost)
         finally:
             self._screen.detach(self, closing)
 
@@ -128,7 +128,7 @@ class AsText:
 
     def end(self, files: Sequence[str] = ()) -> None:
         if self._ticker.stop(STOP_WITHIN_S):
-            self._write(self._plain.end(closing_summary(self._dashboard, WIDTH, files, self._cost)))
+            self._write(self._plain.end(self._dashboard.summary(WIDTH, files, self._cost)))
 
     @property
     def _cost(self) -> Cost:
@@ -176,7 +176,7 @@ class InMemory:
 
     def end(self, files: Sequence[str] = ()) -> None:
         self.tables_due()
-        self._print(closing_summary(self._dashboard, self._console.width, files))
+        self._print(self._dashboard.summary(self._console.width, files))
 
     def _print(self, rows: list[Row]) -> None:
         self._console.print(Rows(rows), markup=False, highlight=False, emoji=False, soft_wrap=False)

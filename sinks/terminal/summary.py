@@ -10,10 +10,10 @@ from rich.cells import cell_len
 
 from sinks.terminal import numbers
 from sinks.terminal.course import Course
-from sinks.terminal.dashboard import Dashboard
 from sinks.terminal.groups import alerts
 from sinks.terminal.look import PLAIN, Look, Row
 from sinks.terminal.rows import clip, rule, value_style
+from sinks.terminal.state import State
 from sinks.terminal.text import safe, shorten
 
 MOST_ALERTS: Final = 3
@@ -32,17 +32,17 @@ class Cost:
     """Screens, or blocks of text, that it made."""
 
 
-def closing_summary(dashboard: Dashboard, width: int, files: Sequence[str] = (), cost: Cost | None = None) -> list[Row]:
+def closing_summary(
+    state: State, elapsed_s: float, width: int, look: Look, files: Sequence[str] = (), cost: Cost | None = None
+) -> list[Row]:
     """At most twelve rows of ``width`` cells: duration and rate, first, best and last of each loss, the newest alerts,
     the ``files`` that were written and what the display has cost."""
-    state, look = dashboard.state, dashboard.look
     steps = 0 if state.latest is None else max(state.completed() - state.run.initial_step, 0)
-    elapsed = dashboard.elapsed_s
-    notes = [f"{steps} step{'' if steps == 1 else 's'} in {numbers.duration(elapsed)}"]
+    notes = [f"{steps} step{'' if steps == 1 else 's'} in {numbers.duration(elapsed_s)}"]
     raised = state.alerts_raised
     notes.append(f"{raised} alert{'' if raised == 1 else 's'}" if raised else "no alerts")
-    if elapsed > 0 and steps:
-        notes.insert(1, f"{numbers.count(steps / elapsed)} steps/s")
+    if elapsed_s > 0 and steps:
+        notes.insert(1, f"{numbers.count(steps / elapsed_s)} steps/s")
     separator = f" {look.glyphs.dot} "
     while len(notes) > 1 and cell_len(separator.join(notes)) + 18 > width:
         del notes[1]
@@ -58,8 +58,8 @@ def closing_summary(dashboard: Dashboard, width: int, files: Sequence[str] = (),
         more = f"  +{len(files) - MOST_FILES} more" if index == MOST_FILES - 1 and len(files) > MOST_FILES else ""
         path = shorten(safe(file), max(width - _NAME - 1 - len(more), 4), look.glyphs.ellipsis)
         rows.append(clip(((f" {'' if index else 'written':<{_NAME}}", PLAIN), (path, PLAIN), (more, look.dim)), width))
-    if cost is not None and elapsed > 0:
-        share = f"{100 * cost.cpu_s / elapsed:.2f} % of the time"
+    if cost is not None and elapsed_s > 0:
+        share = f"{100 * cost.cpu_s / elapsed_s:.2f} % of the time"
         frames = f", {cost.frames} frame{'' if cost.frames == 1 else 's'}"
         rows.append(clip(((f" {'display':<{_NAME}}", PLAIN), (share, PLAIN), (frames, PLAIN)), width))
     return rows

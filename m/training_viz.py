@@ -113,13 +113,14 @@ class RealTimeTrainingVisualizer:
         self._deliver()
         self._sink.force_update()
 
-    def save_plot(self, save_path: str | os.PathLike[str]) -> None:
+    def save_plot(self, save_path: str | os.PathLike[str], *, style: str | None = None) -> None:
         """Save the figure to ``save_path``: PNG, PDF or SVG by its extension. Missing folders are made.
 
-        Raises ``ValueError`` for another extension and ``OSError`` when the file cannot be written.
+        ``style`` is that of this file, such as ``"paper"``; None: that of the configuration. Raises ``ValueError`` for
+        another extension or an unknown style, and ``OSError`` when the file cannot be written.
         """
         self._deliver()
-        self._sink.save_plot(save_path)
+        self._sink.save_plot(save_path, style=style)
 
     def get_metrics_summary(self) -> dict[str, dict[str, float]]:
         """For each metric its ``current``, ``min``, ``max``, ``mean`` and ``count`` over the whole run.

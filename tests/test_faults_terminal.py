@@ -391,12 +391,12 @@ BROKEN = """
     import sinks.terminal.dashboard as dashboard
     drawn = dashboard.Dashboard.{method}
     calls = 0
-    def broken(*arguments):
+    def broken(*arguments, **named):
         global calls
         calls += 1
         if {when}:
             raise {error}
-        return drawn(*arguments)
+        return drawn(*arguments, **named)
     dashboard.Dashboard.{method} = broken
     visualizer = RichTrainerVisualizer(VisualizationConfig(refresh_per_second=30, table_update_interval=5))
     visualizer.start(300, "run")
@@ -455,7 +455,7 @@ def test_text_whose_tables_cannot_be_made_is_lines_of_progress() -> None:
     out, err, status = run(
         """
         import sinks.terminal.dashboard as dashboard
-        def broken(*arguments):
+        def broken(*arguments, **named):
             raise ValueError("broken")
         dashboard.Dashboard.table_rows = broken
         from sinks import TerminalSink

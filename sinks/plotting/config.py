@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sinks.plotting.budget import DRAW_BUDGET
+from sinks.plotting.styles import STYLE_NAMES
 
 Y_SCALES: Final = ("linear", "log", "symlog")
 LINE_STYLES: Final = ("-", "--", ":", "-.", "solid", "dashed", "dotted", "dashdot")
@@ -65,6 +66,10 @@ class TrainingVisualizerConfig:
     """The part of the time, above 0.0 up to 1.0, that drawing within the training process may take."""
     on_rank: int | None = 0
     """Of a training in several processes only that of this rank shows anything by itself; None: each of them."""
+
+    style: str = "screen"
+    """``"screen"``, ``"dark"``, or ``"paper"``: as wide as a column of a journal, with letters that are 7 to 8 points
+    high in print, vector fonts and no title of its own."""
 
 
 @dataclass(slots=True)
@@ -119,6 +124,7 @@ class MetricConfig:
 
 
 _KNOWN_COLORS: Final = frozenset([*PlotConfig("", "").color_cycle, "black", "white", "darkgreen"])
+DEFAULT_CYCLE: Final = tuple(PlotConfig("", "").color_cycle)
 DEFAULT_TITLE: Final = TrainingVisualizerConfig().title
 DEFAULT_FIGURE_SIZE: Final = TrainingVisualizerConfig().figure_size
 DEFAULT_GRID: Final = (TrainingVisualizerConfig().subplot_rows, TrainingVisualizerConfig().subplot_cols)
@@ -139,6 +145,7 @@ def validate(config: TrainingVisualizerConfig) -> None:
     if config.max_points is not None:
         whole_number(config.max_points, "max_points", at_least=1, otherwise=" or None for all points")
     _flag(config.use_blit, "use_blit")
+    check_style(config.style)
     pause = _real_number(config.pause_duration, "pause_duration", "a number of seconds")
     if not 0.0 <= pause < math.inf:
         raise ValueError(f"pause_duration must be 0 or more seconds and finite; got {pause!r}")
@@ -160,6 +167,11 @@ def validate(config: TrainingVisualizerConfig) -> None:
                 f"metrics[{index}].metric_name must be named once for each plot; {_shown(metric.metric_name)} "
                 f"is in plot {metric.plot_index} already, by metrics[{first}]"
             )
+
+
+def check_style(style: Any) -> None:
+    """Raise ``TypeError`` or ``ValueError`` when ``style`` is none of the names of styles."""
+    _choice(style, "style", STYLE_NAMES)
 
 
 def _check_plot(plot: PlotConfig, path: str) -> None:

@@ -11,18 +11,15 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation
 
-from sinks.plotting.colors import INK
 from sinks.plotting.glyphs import drawable, plain, width_of
+from sinks.plotting.styles import Style
 
-SIZE: Final = 8.0
-"""Of the letters, in points."""
-ROW: Final = 12.5
-"""Height of a row, in points."""
 MOST_ROWS: Final = 3
 
-_HANDLE: Final = 11.5
-_AFTER_HANDLE: Final = 4.0
-_BETWEEN: Final = 8.0
+# In parts of the letters' size.
+_HANDLE: Final = 1.44
+_AFTER_HANDLE: Final = 0.5
+_BETWEEN: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -40,7 +37,7 @@ class LegendRows:
         return (self.cols, *((id(line), line.get_marker(), label) for line, label in self.entries))
 
 
-def arranged(lines: Sequence[tuple[Line2D, str]], width: float) -> LegendRows:
+def arranged(lines: Sequence[tuple[Line2D, str]], width: float, style: Style) -> LegendRows:
     """``lines`` with their labels, in as few rows as fit into ``width`` points, but `MOST_ROWS` at most."""
     entries = [(line, drawable(label, 40)) for line, label in lines]
     kept = len(entries)
@@ -48,7 +45,7 @@ def arranged(lines: Sequence[tuple[Line2D, str]], width: float) -> LegendRows:
         shown = entries[:kept]
         if kept < len(entries):
             shown.append((Line2D([], [], linestyle="none", marker="none"), f"+{len(entries) - kept} more"))
-        cols, total = _columns([label for _, label in shown], width)
+        cols, total = _columns([label for _, label in shown], width, style.letters)
         rows = -(-len(shown) // cols)
         if rows <= MOST_ROWS or kept == 1:
             return LegendRows(shown, cols, rows, total)
@@ -56,11 +53,11 @@ def arranged(lines: Sequence[tuple[Line2D, str]], width: float) -> LegendRows:
     return LegendRows()
 
 
-def _columns(labels: Sequence[str], width: float) -> tuple[int, float]:
-    widths = [_HANDLE + _AFTER_HANDLE + width_of(label, SIZE) for label in labels]
+def _columns(labels: Sequence[str], width: float, size: float) -> tuple[int, float]:
+    widths = [(_HANDLE + _AFTER_HANDLE) * size + width_of(label, size) for label in labels]
     total = 0.0
     for cols in range(len(labels), 0, -1):
-        total = sum(max(widths[col::cols]) for col in range(cols)) + _BETWEEN * (cols - 1)
+        total = sum(max(widths[col::cols]) for col in range(cols)) + _BETWEEN * size * (cols - 1)
         if total <= width:
             return cols, total
     return 1, min(total, width)
@@ -73,7 +70,7 @@ def points_up(axes: Axes, lift: float) -> ScaledTranslation:
     return ScaledTranslation(0.0, lift / 72.0, figure.dpi_scale_trans)
 
 
-def draw_legend(axes: Axes, rows: LegendRows, lift: float, *, at_right: bool) -> Legend | None:
+def draw_legend(axes: Axes, rows: LegendRows, lift: float, style: Style, *, at_right: bool) -> Legend | None:
     """Put the legend of ``axes`` its ``lift`` in points above them, in place of the one before."""
     before = axes.get_legend()
     if before is not None:
@@ -91,15 +88,15 @@ def draw_legend(axes: Axes, rows: LegendRows, lift: float, *, at_right: bool) ->
         bbox_transform=axes.transAxes + above,
         ncols=rows.cols,
         frameon=False,
-        fontsize=SIZE,
-        labelcolor=INK,
+        fontsize=style.letters,
+        labelcolor=style.ink,
         borderpad=0.0,
         borderaxespad=0.0,
-        labelspacing=(ROW - SIZE * 1.16) / SIZE,
-        handlelength=_HANDLE / SIZE,
+        labelspacing=style.legend_row / style.letters - 1.16,
+        handlelength=_HANDLE,
         handleheight=0.7,
-        handletextpad=_AFTER_HANDLE / SIZE,
-        columnspacing=_BETWEEN / SIZE,
+        handletextpad=_AFTER_HANDLE,
+        columnspacing=_BETWEEN,
         numpoints=1,
         markerscale=1.0,
         mode=None,

@@ -18,20 +18,18 @@ from matplotlib.text import Text
 from matplotlib.transforms import ScaledTranslation
 
 from m.metrics.history import History
-from sinks.plotting.colors import ALERT, BROKEN, DIM, INK
-from sinks.plotting.dress import LABELS, LETTERS, TITLE, dress, new_axes, show_grid
+from sinks.plotting.dress import dress, new_axes, show_grid
 from sinks.plotting.glyphs import drawable, fitted, plain, width_of
 from sinks.plotting.heatmap import HeatMapView
-from sinks.plotting.legend import ROW, LegendRows, arranged, draw_legend, points_up
+from sinks.plotting.legend import LegendRows, arranged, draw_legend, points_up
 from sinks.plotting.limits import Limits, calm, calm_log, padded, symlog_threshold
 from sinks.plotting.lines import FRONT, Course, set_looks, set_points
 from sinks.plotting.plan import Panel
 from sinks.plotting.points import Floats, Points, note_of
 from sinks.plotting.said import Said
-from sinks.plotting.ticks import set_step_ticks, set_value_ticks
+from sinks.plotting.styles import Style
+from sinks.plotting.ticks import limit_ticks, set_step_ticks, set_value_ticks
 
-TITLE_ROW: Final = 16.0
-"""Height of the title's row in points."""
 _MOST_MARKS: Final = 300
 _PAD: Final = 4.0
 
@@ -39,9 +37,10 @@ _PAD: Final = 4.0
 class PanelView:
     """The artists of one panel. Rectangles and sizes are in points, from the figure's lower left corner."""
 
-    def __init__(self, figure: Figure, *, front: bool = False) -> None:
+    def __init__(self, figure: Figure, style: Style, *, front: bool = False) -> None:
         """``front``: whether somebody else draws the lines and images, over a background that is kept."""
         self._figure = figure
+        self._style = style
         self._front = front
         self._said = Said()
         self._values: dict[bool, Limits] = {}  # the range of each vertical axis, where it has room to grow
@@ -59,20 +58,24 @@ class PanelView:
         """Steps at which a value was NaN or infinite."""
         self._right: Axes | None = None
         self._heat: HeatMapView | None = None
-        self.axes = new_axes(figure)
+        self.axes = new_axes(figure, style)
         self.axes.set_ylim(0.1, 1.0)
         set_step_ticks(self.axes.xaxis)
         self._scale: tuple[str, float] = ("linear", 1.0)
         set_value_ticks(self.axes.yaxis, "linear")
-        self._broken = self._mark(self.axes, marker="x", color=BROKEN, markersize=5.0, zorder=6.0)
-        self._alerts = self._mark(self.axes, marker="none", color=ALERT, linestyle=(0, (3, 2)), zorder=FRONT)
-        self._fair = Line2D([0, 1], [0, 0], transform=self.axes.get_yaxis_transform(), linestyle=":", linewidth=1.2)
-        self._fair.set(color=DIM, marker="none", zorder=FRONT + 0.1, visible=False, animated=front)
+        self._broken = self._mark(self.axes, marker="x", color=style.broken, markersize=5.0, zorder=6.0)
+        self._alerts = self._mark(self.axes, marker="none", color=style.alert, linestyle=(0, (3, 2)), zorder=FRONT)
+        self._fair = Line2D(
+            [0, 1], [0, 0], transform=self.axes.get_yaxis_transform(), linestyle=":", linewidth=1.2 * style.line
+        )
+        self._fair.set(color=style.dim, marker="none", zorder=FRONT + 0.1, visible=False, animated=front)
         self.axes.add_line(self._fair)
         self._empty = plain(self.axes.text(0.5, 0.5, "no data yet", transform=self.axes.transAxes))
-        self._empty.set(color=DIM, fontsize=LABELS, ha="center", va="center", fontstyle="normal", fontweight="normal")
+        self._empty.set(
+            color=style.dim, fontsize=style.labels, ha="center", va="center", fontstyle="normal", fontweight="normal"
+        )
         self._note = plain(self.axes.text(1.0, 1.0, ""))
-        self._note.set(color=DIM, fontsize=LETTERS, ha="right", va="baseline", fontweight="normal")
+        self._note.set(color=style.dim, fontsize=style.letters, ha="right", va="baseline", fontweight="normal")
 
     # -- what is shown ------------------------------------------------------------------------------------------------
 
@@ -112,7 +115,7 @@ class PanelView:
         numbers = plan.below is None and there
         if self._said.new("steps", there, numbers, plan.grid):
             self._empty.set_visible(not there)
-            show_grid(self.axes, plan.grid and there)
+            show_grid(self.axes, self._style, plan.grid and there)
             self.axes.tick_params(axis="x", which="major", bottom=there, labelbottom=numbers)
 
     def set_steps(self, first: float, last: float, alerts: Sequence[int], leave: Collection[Axes] = ()) -> None:
@@ -136,13 +139,13 @@ class PanelView:
             entries = [(self._lines[each.name], each.label) for each in self._plan.series if each.right is right]
             if not right and self._fair.get_visible():
                 entries.append((self._fair, "fair share"))
-            self._legends[right] = arranged(entries if self._plan.legend else [], width)
+            self._legends[right] = arranged(entries if self._plan.legend else [], width, self._style)
         left, right_rows = self._legends[False], self._legends[True]
         beside = max(left.rows, right_rows.rows) <= 1 and left.width + right_rows.width + 16.0 <= width
         self._stacked = bool(left.rows and right_rows.rows) and not beside
         rows = left.rows + right_rows.rows if self._stacked else max(left.rows, right_rows.rows)
-        self._above = HeatMapView.HEIGHT if self._heat is not None else rows * ROW
-        return self._above + _PAD + (TITLE_ROW if self._plan.title else 0.0)
+        self._above = HeatMapView.HEIGHT if self._heat is not None else rows * self._style.legend_row
+        return self._above + _PAD + (self._style.title_row if self._plan.title else 0.0)
 
     def numbers_width(self) -> float:
         """Width in points of the numbers on the left-hand axis."""
@@ -153,7 +156,7 @@ class PanelView:
         if self._said.new("numbers", low, high, self._scale, None if self._heat is None else self._heat.ids):
             ticks = [tick for tick in axis.get_majorticklocs() if low <= tick <= high]
             texts = axis.get_major_formatter().format_ticks(ticks)
-            self._numbers_width = max((width_of(text, LETTERS) for text in texts), default=0.0)
+            self._numbers_width = max((width_of(text, self._style.letters) for text in texts), default=0.0)
         return self._numbers_width
 
     def place(
@@ -168,11 +171,14 @@ class PanelView:
             self.axes.set_position((left / across, bottom / up, width / across, height / up))
             shift = ScaledTranslation(-label_at / 72.0, 0.0, self._figure.dpi_scale_trans)
             self.axes.yaxis.set_label_coords(0.0, 0.5, transform=self.axes.transAxes + shift)
-        lift = header - self._above - (TITLE_ROW if self._plan.title else 0.0)
+            for axes in (self.axes, self._right):
+                if axes is not None and self._heat is None:
+                    limit_ticks(axes.yaxis, int(height / (2.2 * self._style.letters)))
+        lift = header - self._above - (self._style.title_row if self._plan.title else 0.0)
         if self._heat is not None:
             self._heat.place(left + width, bottom + height + lift, size)
         side = None if self._right is None else self._plan.right
-        title_at = header - TITLE_ROW + 3.5
+        title_at = header - self._style.title_row + 3.5
         words = (self._plan.title, self._plan.xlabel, self._plan.ylabel, self._plan.below is None, side)
         if self._said.new("words", title_at, width, height, self._note_text, *words):
             self._write(title_at, width, height + 12.0)
@@ -180,9 +186,9 @@ class PanelView:
             rows = self._legends[right]
             key = (rows.key(), lift)
             if axes is not None and self._legend_keys.get(right) != key:
-                draw_legend(axes, rows, lift, at_right=right)
+                draw_legend(axes, rows, lift, self._style, at_right=right)
                 self._legend_keys[right] = key
-            lift += rows.rows * ROW if self._stacked else 0.0
+            lift += rows.rows * self._style.legend_row if self._stacked else 0.0
 
     def remove(self) -> None:
         """Take the panel off the figure."""
@@ -204,7 +210,7 @@ class PanelView:
             self._forget_right()
         if plan.right is not None and self._right is None:
             self._right = self.axes.twinx()
-            dress(self._right, right=True)
+            dress(self._right, self._style, right=True)
             self._right.patch.set_visible(False)
             set_value_ticks(self._right.yaxis, "linear")
             self._said.forget("value ticks at right", "words")
@@ -217,14 +223,14 @@ class PanelView:
             if line is None:
                 line = self._lines[name] = Line2D([], [], animated=self._front)
                 axes.add_line(line)
-            set_looks(line, series)
+            set_looks(line, series, self._style)
         if self._heat is not None and plan.heat_map is None:
             self._heat.remove()
             self._heat = None
             set_value_ticks(self.axes.yaxis, *self._scale)
             self._values.pop(False, None)
         if self._heat is None and plan.heat_map is not None:
-            self._heat = HeatMapView(self._figure, self.axes, front=self._front)
+            self._heat = HeatMapView(self._figure, self.axes, self._style, front=self._front)
         self._fair.set_visible(False)
 
     def _forget_right(self) -> None:
@@ -282,7 +288,14 @@ class PanelView:
     def _mark(self, axes: Axes, **looks: object) -> Line2D:
         """A line with steps for x and parts of the panel's height for y."""
         line = Line2D([], [], transform=axes.get_xaxis_transform(), clip_on=False, animated=self._front)
-        line.set(**{"linestyle": "none", "linewidth": 0.9, "markeredgewidth": 1.3, **looks})
+        line.set(
+            **{
+                "linestyle": "none",
+                "linewidth": 0.9 * self._style.line,
+                "markeredgewidth": 1.3 * self._style.line,
+                **looks,
+            }
+        )
         axes.add_line(line)
         return line
 
@@ -291,20 +304,30 @@ class PanelView:
         assert self._plan is not None
         self._note.set_text(self._note_text)
         self._note.set_transform(self.axes.transAxes + points_up(self.axes, lift))
-        taken = width_of(self._note_text, LETTERS) + 10.0 if self._note_text else 0.0
+        taken = width_of(self._note_text, self._style.letters) + 10.0 if self._note_text else 0.0
         room = max(width - taken, 0.3 * width)
-        title = fitted(drawable(self._plan.title), room, TITLE, bold=True) if self._plan.title else ""
+        title = fitted(drawable(self._plan.title), room, self._style.title, bold=True) if self._plan.title else ""
         artist = self.axes.set_title(title, loc="center", x=0.0, y=1.0, pad=lift)
-        plain(artist).set(ha="left", va="baseline", fontsize=TITLE, fontweight="bold", color=INK, rotation=0)
-        xlabel = fitted(drawable(self._plan.xlabel), width, LABELS) if self._plan.below is None else ""
-        _label(self.axes.set_xlabel(xlabel, labelpad=2.0, loc="center"))
-        ylabel = fitted(drawable(self._plan.ylabel), height, LABELS)
-        _label(self.axes.set_ylabel(ylabel, labelpad=3.0, loc="center"))
+        plain(artist).set(
+            ha="left", va="baseline", fontsize=self._style.title, fontweight="bold", color=self._style.ink, rotation=0
+        )
+        xlabel = drawable(self._plan.xlabel) if self._plan.below is None else ""
+        self._label(self.axes.set_xlabel(xlabel, labelpad=2.0, loc="center"), width)
+        self._label(self.axes.set_ylabel(drawable(self._plan.ylabel), labelpad=3.0, loc="center"), height)
         if self._right is not None and self._plan.right is not None:
             side = self._plan.right
-            label = self._right.set_ylabel(fitted(drawable(side.label), height, LABELS), labelpad=3.0, loc="center")
-            _label(label).set_color(side.color or INK)
-            self._right.tick_params(axis="y", which="both", labelcolor=side.color or DIM)
+            color = None if side.color is None else self._style.color(side.color)
+            label = self._right.set_ylabel(drawable(side.label), labelpad=3.0, loc="center")
+            self._label(label, height).set_color(color or self._style.ink)
+            self._right.tick_params(axis="y", which="both", labelcolor=color or self._style.dim)
+
+    def _label(self, artist: Text, room: float) -> Text:
+        """``artist`` as the label of an axis that has ``room`` points: smaller, or cut, where there is too little."""
+        text, size = artist.get_text(), self._style.labels
+        if width_of(text, size) > room:
+            size = self._style.letters
+        plain(artist).set(text=fitted(text, room, size), fontsize=size, color=self._style.ink, fontweight="normal")
+        return artist
 
 
 def _scale_options(scale: str, threshold: float) -> dict[str, Any]:
@@ -315,8 +338,3 @@ def union(spans: Sequence[tuple[float, float] | None]) -> tuple[float, float] | 
     """From the first to the last step of all spans; None where there is none."""
     there = [span for span in spans if span is not None]
     return (min(first for first, _ in there), max(last for _, last in there)) if there else None
-
-
-def _label(artist: Text) -> Text:
-    plain(artist).set(fontsize=LABELS, color=INK, fontweight="normal")
-    return artist

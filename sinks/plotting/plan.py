@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from sinks.plotting.styles import Style
+
 
 @dataclass(slots=True, frozen=True)
 class Series:
@@ -24,6 +26,10 @@ class Series:
     """Whether it is measured on the right-hand axis."""
     front: bool = False
     """Whether it is drawn over the others, such as validation over training."""
+    named: bool = False
+    """Whether the user asked for this colour, so that no style may draw another."""
+    tone: bool = False
+    """Whether it is drawn in another tone of ``color``, as validation is in that of its training curve."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -86,6 +92,11 @@ class Plan:
     """Row by row; cells past the last one stay empty."""
     left_out: tuple[str, ...] = ()
     """Metrics that found no room in the figure and that it should own up to."""
+
+    def size_in(self, style: Style) -> tuple[float, float]:
+        """The figure's size in inches where its looks are those of ``style``."""
+        row = 2.7 if any(panel.below for panel in self.panels) else 1.9  # where words and numbers have room
+        return style.size(self.size, self.cols, row * self.rows)
 
 
 class Layout(Protocol):

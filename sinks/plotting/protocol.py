@@ -58,6 +58,8 @@ class Show:
     """Steps and rules."""
     room: float = 0.0
     """So much of an axis may stay empty so that its limits need not move with every point."""
+    style: str = "screen"
+    """A name of `sinks.plotting.styles`."""
 
 
 def frame(kind: bytes, body: bytes = b"") -> bytes:
@@ -89,7 +91,7 @@ def read_show(body: bytes) -> Show:
     """What `show` was given."""
     content = read_words(body)
     alerts = tuple((int(step), str(rule)) for step, rule in content["alerts"])
-    return Show(_plan(content["plan"]), content["title"], content["newest"], alerts, content["room"])
+    return Show(_plan(content["plan"]), content["title"], content["newest"], alerts, content["room"], content["style"])
 
 
 def points(number: int, steps: array[float], values: array[float]) -> bytes:

@@ -28,6 +28,8 @@ class Shown:
     """Steps and rules to mark."""
     room: float = 0.0
     """So much of an axis may stay empty so that its limits need not move with every point."""
+    style: str = "screen"
+    """A name of `sinks.plotting.styles`."""
 
 
 def drawn_names(plan: Plan) -> list[str]:

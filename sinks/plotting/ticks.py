@@ -69,6 +69,13 @@ def set_step_ticks(axis: Axis) -> None:
     axis.set_minor_locator(NullLocator())
 
 
+def limit_ticks(axis: Axis, most: int) -> None:
+    """Leave no more than about ``most`` numbers on a linear value axis, 2 to 6."""
+    locator = axis.get_major_locator()
+    if isinstance(locator, MaxNLocator):
+        locator.set_params(nbins=min(max(most, 2), 6))
+
+
 def set_value_ticks(axis: Axis, scale: str, linear_below: float = 1.0) -> None:
     """A value axis of the scale that it has already; ``linear_below`` is that of a symlog scale."""
     if scale == "log":

@@ -5,6 +5,7 @@ Tables are laid out again only when there is a new table, alert or size; the pro
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -19,9 +20,10 @@ from sinks.terminal import groups
 from sinks.terminal.config import VisualizationConfig, smoothed
 from sinks.terminal.curves import panel
 from sinks.terminal.custom import CustomTable
-from sinks.terminal.experts import experts
+from sinks.terminal.experts import MOST_ROWS, experts
 from sinks.terminal.groups import STATUS_NAMES
 from sinks.terminal.layout import TITLED_FROM, columns_of, one_column, two_columns
+from sinks.terminal.load_course import LoadCourse
 from sinks.terminal.look import Look, Row
 from sinks.terminal.past import RATE
 from sinks.terminal.progress import Progress, progress_row, title_row
@@ -36,6 +38,17 @@ MACHINE_EVERY_S: Final = 1.0
 """The machine is read at most this often."""
 PAST_EVERY_S: Final = 1.0
 """What is drawn of the past is made anew at most this often, and at the end."""
+EXPERTS_LEAVE: Final = 24
+"""Rows that the experts leave to others before they show more than they need, such as their past."""
+MOST_EXPERT_ROWS: Final = 16
+ONE_COLUMN_NEEDS: Final = 14
+"""Rows that the other column would have taken."""
+TABLES_SHARE: Final = 0.001
+"""Of a core: laying out the tables of a live screen takes the thread that draws no more than this, at the default of
+four frames a second and in proportion at others. The next tables wait until those before are paid for, four frames at
+most; the progress line does not wait."""
+LONGEST_WAIT: Final = 4
+_USUAL_RATE: Final = VisualizationConfig().refresh_per_second
 
 
 class Dashboard:
@@ -71,8 +84,10 @@ class Dashboard:
         self._frame = 0
         self._frame_step: int | None = None
         self._laid_out_for: tuple[object, ...] = ()
+        self._paid_for_at = -math.inf
         self._tables: list[Row] = []
         self._seen: View | None = None
+        self._loads = LoadCourse()
         self._past_drawn: float | None = None
         self._sparks: dict[tuple[str, int], Row] = {}
         self._panels: dict[tuple[int, int, int], list[Row]] = {}
@@ -94,14 +109,17 @@ class Dashboard:
         if self.state.latest is not None:
             self.meter.observe(self.clock(), self.state.latest.step)
 
-    def rows(self, width: int, height: int, console: Console, *, curves: bool = True) -> list[Row]:
-        """The whole dashboard in at most ``width`` by ``height`` cells. ``console`` renders a custom table. ``curves``:
-        rows that nothing else needs are filled with them."""
+    def rows(self, width: int, height: int, console: Console, *, curves: bool = True, paced: bool = False) -> list[Row]:
+        """The whole dashboard in at most ``width`` by ``height`` cells. ``console`` renders a custom table.
+
+        ``curves``: rows that nothing else needs are filled with them. ``paced``: tables that have only new numbers to
+        show wait as long as `TABLES_SHARE` says.
+        """
         self.observe()
         self.frames += 1
         bar = self.config.show_progress_bar
         titled = bar and self.config.show_tables and height >= TITLED_FROM
-        rows = self.table_rows(width, height - bar - titled, console, curves=curves)
+        rows = self.table_rows(width, height - bar - titled, console, curves=curves, paced=paced)
         if titled:
             rows = [title_row(self.state.run, self.elapsed_s, width, self.look), *rows]
         return [*rows, self.progress_row(width, titled=titled)] if bar else rows
@@ -130,18 +148,26 @@ class Dashboard:
             finished=self.finished,
         )
 
-    def table_rows(self, width: int, height: int, console: Console, *, curves: bool = False) -> list[Row]:
+    def table_rows(
+        self, width: int, height: int, console: Console, *, curves: bool = False, paced: bool = False
+    ) -> list[Row]:
         """The tables; laid out again only when something in them changed."""
         if not self.config.show_tables:
             rows = groups.alerts(self.state.alerts, width, self.look)[0] if self.state.alerts else []
             return rows[-height:] if height > 0 else []
         view = self.state.view if self.state.view is not None else self._first_view()
-        wanted = (view, len(self.state.alerts), self.state.alerts[-1:], width, height, curves)
-        if self._laid_out_for != wanted:
+        broken = self.state.train_loss.nonfinite_since
+        rest = (len(self.state.alerts), self.state.alerts[-1:], width, height, curves, broken, self.finished)
+        wanted = (view, *rest)
+        waits = paced and self._laid_out_for[1:] == rest and self.clock() < self._paid_for_at
+        if self._laid_out_for != wanted and not waits:
+            before = time.thread_time()
             if view is not self._seen and view is not None:
                 self._see(view)
             self._tables = self._lay_out(view, width, height, console, curves)
             self._laid_out_for = wanted
+            frames = min((time.thread_time() - before) / TABLES_SHARE * _USUAL_RATE, LONGEST_WAIT)
+            self._paid_for_at = self.clock() + frames / self.config.refresh_per_second
         return self._tables
 
     # -- layout ---------------------------------------------------------------------------------------------------
@@ -154,6 +180,8 @@ class Dashboard:
 
     def _see(self, view: View) -> None:
         self._seen = view
+        if self.config.show_expert_utilization:
+            self._loads.see(view.experts)
         past = self.state.past
         with past.lock:
             past.fold(view.snapshot, self.meter.steps_per_second)
@@ -171,7 +199,7 @@ class Dashboard:
         if view is None or height < 1:
             return []
         left, right = columns_of(width)
-        parts = self._groups(view, left, right or width, console)
+        parts = self._groups(view, left, right or width, height - (0 if right else ONE_COLUMN_NEEDS), console)
         parts["alerts"] = groups.alerts(self.state.alerts, width, self.look)
         wanted = self._curves(view) if curves else []
 
@@ -202,8 +230,9 @@ class Dashboard:
                 self._sparks[key] = sparkline(name, self.state.past.series.get(name), width, self.look)
         return self._sparks[key]
 
-    def _groups(self, view: View, width: int, side: int, console: Console) -> dict[str, Levels]:
-        """Everything but the alerts; what goes into the second column, if there is one, is ``side`` cells wide."""
+    def _groups(self, view: View, width: int, side: int, tall: int, console: Console) -> dict[str, Levels]:
+        """Everything but the alerts. What goes into the second column, if there is one, is ``side`` cells wide and has
+        ``tall`` rows."""
         config, state, look = self.config, self.state, self.look
         wants_experts = config.show_expert_utilization
         known = {name: value for name, value in view.known.items() if name not in _SPEED_NAMES}
@@ -219,7 +248,7 @@ class Dashboard:
                 experts_missing=wants_experts and not view.experts,
                 gradient_norm=config.show_system_metrics,
             ),
-            "experts": experts(view.experts, side, look) if wants_experts else [[]],
+            "experts": self._experts(view, side, tall) if wants_experts else [[]],
             "performance": self._performance(view, side),
             "custom": [[]],
             "metrics": [[]],
@@ -229,6 +258,11 @@ class Dashboard:
         if not parts["custom"][0] or self.custom.failed:
             parts["metrics"] = groups.metrics(known, state, self._trends, columns, self._spark, look)
         return parts
+
+    def _experts(self, view: View, width: int, tall: int) -> Levels:
+        more = min(max(tall - EXPERTS_LEAVE, 0), MOST_EXPERT_ROWS)
+        most = max(more, MOST_ROWS)
+        return experts(view.experts, width, self.look, course=self._loads, most_rows=most, time_rows=more)
 
     def _performance(self, view: View, width: int) -> Levels:
         speed: list[tuple[str, str]] = []

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from m.metrics.alerts import Alert
+from m.metrics.loads import Utilization
 from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.terminal.course import Course
@@ -23,7 +24,7 @@ class View:
     snapshot: TrainingSnapshot
     known: dict[str, Any]
     """Custom metrics by name, each as it was measured last."""
-    experts: dict[int, float]
+    experts: Utilization
     """The newest utilization that was not empty."""
     courses: dict[str, Course]
     """``train_loss``, ``val_loss``, ``aux_loss`` as far as they had come."""
@@ -49,7 +50,7 @@ class State:
     batch_size: float | None = None
     sequence_length: float | None = None
     known: dict[str, Any] = field(default_factory=dict)
-    experts: dict[int, float] = field(default_factory=dict)
+    experts: Utilization = field(default_factory=dict)
     alerts: list[Alert] = field(default_factory=list)
     """The newest; the oldest first."""
     alerts_raised: int = 0

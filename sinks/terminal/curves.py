@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
+from rich.cells import cell_len
 from rich.style import Style
 
 from sinks.terminal import numbers
@@ -157,7 +158,7 @@ def _title(names: Sequence[str], log: bool, width: int, look: Look) -> Row:
             spans += [(f"  {look.glyphs.marker} ", look.other)]
         spans.append((shorten(safe(name), room, look.glyphs.ellipsis), look.title))
     note = " log " if log else ""
-    left = width - sum(len(text) for text, _ in spans) - 1 - len(note) - 2
+    left = width - sum(cell_len(text) for text, _ in spans) - 1 - len(note) - 2
     return (*spans, (" " + rule * max(left, 0), look.dim), (note, PLAIN), (rule * 2, look.dim))
 
 
@@ -168,7 +169,7 @@ def _steps(past: Past, width: int, look: Look) -> Row:
     middle = past.steps[len(past.steps) // 2]
     room = width - LABELS
     left, right = _step(first), _step(last)
-    text = left + _step(middle).rjust(room // 2 + len(_step(middle)) // 2 - len(left))
+    text = left + _step(middle).rjust(room // 2 + 3 - len(left))
     return (("step".rjust(LABELS - 1) + " ", look.dim), (text + right.rjust(room - len(text)), look.dim))
 
 

@@ -17,7 +17,7 @@ GAP: Final = 3
 _RIGHT: Final = 0.4  # of the width, at least `_LEAST_RIGHT` cells
 _LEAST_RIGHT: Final = 44
 _PANEL: Final = 13  # rows that a panel of curves is best given
-_MOST_PANEL: Final = 18
+_MOST_PANEL: Final = 20
 
 # What gives way when there are too few rows, first to last: (group, level it goes to).
 _GIVE_WAY: Final = (
@@ -97,8 +97,9 @@ def _curves(width: int, spare: int, first: int, panels: int, draw: Draw) -> list
     left = panels - first
     if spare < LEAST_HEIGHT or width < LEAST_WIDTH or left <= 0:
         return []
-    number = min(max(spare // _PANEL, 1), left)
-    return [draw(index, width, min(spare // number, _MOST_PANEL)) for index in range(first, first + number)]
+    number = min(max(round(spare / _PANEL), 1), left)
+    heights = [spare // number + (index < spare % number) for index in range(number)]
+    return [draw(first + index, width, min(height, _MOST_PANEL)) for index, height in enumerate(heights)]
 
 
 def _joined(blocks: Iterable[list[Row]]) -> list[Row]:

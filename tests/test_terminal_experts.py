@@ -166,7 +166,7 @@ def test_the_course_says_how_much_moved_and_where_the_balance_goes() -> None:
     course = LoadCourse()
     even, skewed = {0: 0.5, 1: 0.5}, {0: 0.75, 1: 0.25}
     course.see(even)
-    assert "moved" not in texts(experts(even, 79, DEFAULT, course=course)[0])[0]
+    assert "moved   - %" in texts(experts(even, 79, DEFAULT, course=course)[0])[0]
     course.see(skewed)
     title = texts(experts(skewed, 79, DEFAULT, course=course)[0])[0]
     assert "moved  25 % · 2 experts" in title

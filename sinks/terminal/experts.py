@@ -26,7 +26,6 @@ from sinks.terminal.look import PLAIN, Look, Row, Span
 from sinks.terminal.rows import Levels, arrow, clip, rule
 from sinks.terminal.strips import load_codes, spans
 from sinks.terminal.text import fit, safe
-from sinks.terminal.trends import Direction
 
 MOST_ROWS: Final = 8
 """Rows of the fullest level below its title, unless there is room for more."""
@@ -73,11 +72,13 @@ def experts(
 
 
 def _moved(course: LoadCourse | None) -> list[str]:
-    return [] if course is None or course.change is None else [f"moved {100 * course.change:3.0f} %"]
+    if course is None:
+        return []
+    return ["moved   - %" if course.change is None else f"moved {100 * course.change:3.0f} %"]
 
 
 def _evenness(course: LoadCourse | None, effective: float, n: int, cv: float, look: Look) -> list[str]:
-    way = "" if course is None or course.way is Direction.UNKNOWN else " " + arrow("", course.way, look)[0]
+    way = "" if course is None else " " + arrow("", course.way, look)[0]
     return [f"effective {_effective(effective, n)}", f"cv {cv:.2f}{way}"]
 
 

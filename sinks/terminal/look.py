@@ -36,6 +36,12 @@ class Glyphs:
     """Nine characters, from empty to full, for horizontal bars."""
     levels: str
     """Characters of rising height for strips."""
+    cross: str
+    """Something that was not finite."""
+    marker: str
+    """A point of the second of two curves."""
+    braille: bool
+    """Curves may be drawn with dots."""
     spinner: str
     ellipsis: str
 
@@ -51,6 +57,9 @@ UNICODE: Final = Glyphs(
     bar_rest="━",
     eighths=" ▏▎▍▌▋▊▉█",
     levels="▁▂▃▄▅▆▇█",
+    cross="×",
+    marker="•",
+    braille=True,
     spinner="⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏",
     ellipsis="…",
 )
@@ -65,6 +74,9 @@ ASCII: Final = Glyphs(
     bar_rest=".",
     eighths="     ####",
     levels=".:-=+*%#",
+    cross="X",
+    marker="o",
+    braille=False,
     spinner="|/-\\",
     ellipsis="~",
 )

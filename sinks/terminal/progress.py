@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
+from m.metrics.run import Run
 from sinks.terminal import numbers
 from sinks.terminal.look import PLAIN, Look, Row, Span
+from sinks.terminal.rows import clip
 from sinks.terminal.text import safe, shorten
 
 _LONGEST_DESCRIPTION = 28
 _LEAST_BAR = 8
+_DESCRIBED_FROM = 99  # below it the title line alone says the description, until the end
 
 
 @dataclass(slots=True, frozen=True)
@@ -33,10 +36,20 @@ class Progress:
     finished: bool = False
 
 
-def progress_row(progress: Progress, width: int, look: Look) -> Row:
+def title_row(run: Run, elapsed_s: float, width: int, look: Look) -> Row:
+    """The first line: what is being trained, the how manieth attempt it is and how long it has been going on."""
+    elapsed = f"{numbers.duration(elapsed_s):>8} elapsed "
+    right = f"attempt {run.attempt}  {elapsed}" if width >= 56 else elapsed
+    text = shorten(safe(run.description), max(width - len(right) - 3, 4), look.glyphs.ellipsis)
+    gap = width - 1 - cell_len(text) - len(right)
+    return clip(((f" {text}", look.title), (" " * max(gap, 1), PLAIN), (right, PLAIN)), width)
+
+
+def progress_row(progress: Progress, width: int, look: Look, *, titled: bool = False) -> Row:
     """The line in at most ``width`` cells. Step and total always stay; the rest goes by importance.
 
-    The order of leaving, first to last: elapsed time, rate, description, bar, remaining time, percent.
+    The order of leaving, first to last: elapsed time, rate, description, bar, remaining time, percent. ``titled``:
+    there is a `title_row` as well.
     """
     spinner = _spinner(progress, look)
     steps = _steps(progress)
@@ -54,11 +67,12 @@ def progress_row(progress: Progress, width: int, look: Look) -> Row:
     take("remaining", _remaining_width(progress, width))
     take("bar", _LEAST_BAR + 1 if percent else 0)
     text = shorten(safe(progress.description), _LONGEST_DESCRIPTION, look.glyphs.ellipsis)
-    if progress.description and room >= 6:
+    described = not titled or progress.finished or width >= _DESCRIBED_FROM
+    if progress.description and described and room >= 6:
         text = shorten(text, min(cell_len(text), max(room - 2, 4)), look.glyphs.ellipsis)
         take("description", cell_len(text) + 2)
     take("rate", 10)
-    take("elapsed", 9)
+    take("elapsed", 0 if titled else 9)
 
     row: list[Span] = [(f" {spinner} ", look.done if progress.finished else look.bar)]
     if "description" in want:

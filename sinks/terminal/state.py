@@ -10,6 +10,7 @@ from m.metrics.loads import Utilization
 from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.terminal.course import Course
+from sinks.terminal.past import MOST_WAITING, Past
 
 MAX_NAMES: Final = 2000
 """Custom metrics that are remembered; a name that holds the step must not fill the memory."""
@@ -51,9 +52,12 @@ class State:
     known: dict[str, Any] = field(default_factory=dict)
     experts: Utilization = field(default_factory=dict)
     alerts: list[Alert] = field(default_factory=list)
+    """The newest; the oldest first."""
+    alerts_raised: int = 0
     first_step: int | None = None
     """The first step of this session."""
     snapshots: int = 0
+    past: Past = field(default_factory=Past)
 
     def take(self, snapshot: TrainingSnapshot) -> bool:
         """Remember what ``snapshot`` says; True when the tables are due at it."""
@@ -61,6 +65,10 @@ class State:
         before = self.latest
         self.latest = snapshot
         self.snapshots += 1
+        waiting = self.past.waiting
+        waiting.append(snapshot)
+        if len(waiting) > MOST_WAITING:
+            self.past.fold_if_free()
         broke = False
         value: float | None = snapshot.train_loss
         if value is not None:
@@ -122,6 +130,7 @@ class State:
 
     def add_alert(self, alert: Alert) -> None:
         self.alerts.append(alert)
+        self.alerts_raised += 1
         del self.alerts[:-MAX_ALERTS]
 
     def completed(self, step: int | None = None) -> int:

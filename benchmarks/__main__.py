@@ -1,4 +1,4 @@
-"""``python -m benchmarks [emit|experts|frame|history|import|loop|plots|redraw ...]``: run them all, or those that are named."""
+"""``python -m benchmarks [emit|experts|frame|history|import|loop|plots|redraw ...]``: run all, or those named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a large Mixture of Experts costs: 48 layers of 1,024 experts in every snapshot, to the emit, a frame, a figure."""
+"""What a large Mixture of Experts costs, 48 layers of 1,024 experts in every snapshot: the emit, a frame, a figure."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.terminal.config import VisualizationConfig
 from sinks.terminal.dashboard import Dashboard
-from sinks.terminal.look import glyphs_for
+from sinks.terminal.look import look_for
 from sinks.terminal.rows import row_width
 from sinks.terminal.state import State
 
@@ -364,7 +364,7 @@ def test_steps_that_jump_and_totals_that_are_passed_are_shown_as_they_are() -> N
 def test_a_thousand_experts_and_ten_thousand_metrics_fit_and_cost_little(width: int, height: int) -> None:
     """Rich's tables of them take 126 ms and 1.3 s a frame. CPU time, the best of three."""
     state = State(interval=1, run=Run("large", 100))
-    dashboard = Dashboard(VisualizationConfig(table_update_interval=1), state, glyphs_for("utf-8"))
+    dashboard = Dashboard(VisualizationConfig(table_update_interval=1), state, look_for("default"))
     console = Console(width=width, height=height)
     costs = []
     for step in range(5):
@@ -390,12 +390,12 @@ BROKEN = """
     import sinks.terminal.dashboard as dashboard
     drawn = dashboard.Dashboard.{method}
     calls = 0
-    def broken(*arguments):
+    def broken(*arguments, **named):
         global calls
         calls += 1
         if {when}:
             raise {error}
-        return drawn(*arguments)
+        return drawn(*arguments, **named)
     dashboard.Dashboard.{method} = broken
     visualizer = RichTrainerVisualizer(VisualizationConfig(refresh_per_second=30, table_update_interval=5))
     visualizer.start(300, "run")
@@ -454,7 +454,7 @@ def test_text_whose_tables_cannot_be_made_is_lines_of_progress() -> None:
     out, err, status = run(
         """
         import sinks.terminal.dashboard as dashboard
-        def broken(*arguments):
+        def broken(*arguments, **named):
             raise ValueError("broken")
         dashboard.Dashboard.table_rows = broken
         from sinks import TerminalSink

@@ -21,6 +21,7 @@ ROWS = [
     ("m.lazy", -1),  # serves the packages themselves
     ("m.metrics", 0),
     ("m.journal", 1),
+    ("m.health", 1),
     ("m.hub", 2),
     ("sinks", 3),
     ("m.rich_trainer_viz", 4),

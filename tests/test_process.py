@@ -236,7 +236,7 @@ def test_forks_beside_busy_threads_never_hang() -> None:
     out, err, status = run(
         FORK
         + textwrap.dedent("""
-        hub = MetricsHub([lambda s: None])
+        hub = MetricsHub([lambda s: None], rules=())
         hub.subscribe(lambda s: None, background="latest")
         stop = False
 

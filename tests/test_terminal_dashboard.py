@@ -17,7 +17,7 @@ from m.metrics.snapshot import TrainingSnapshot
 from m.metrics.system import Machine
 from sinks.terminal.config import VisualizationConfig
 from sinks.terminal.dashboard import Dashboard
-from sinks.terminal.look import UNICODE
+from sinks.terminal.look import DEFAULT
 from sinks.terminal.rows import row_width
 from sinks.terminal.state import State
 
@@ -71,7 +71,7 @@ class Shown:
         self.dashboard = Dashboard(
             VisualizationConfig(**config),
             self.state,
-            UNICODE,
+            DEFAULT,
             self.clock,
             self.machine,  # type: ignore[arg-type]
         )
@@ -150,6 +150,31 @@ def test_tables_stand_still_between_their_intervals_while_the_progress_line_move
 
     assert all(one is other for one, other in zip(before[:-1], after[:-1], strict=True))
     assert before[-1] != after[-1]
+
+
+def test_on_a_live_screen_tables_wait_until_those_before_are_paid_for() -> None:
+    shown = Shown(table_update_interval=1)
+    shown.take(snapshot(0))
+
+    def newest(width: int = 79) -> str:
+        return "".join(text for text, _ in shown.dashboard.rows(width, 23, CONSOLE, paced=True)[0])
+
+    assert "step   0" in newest()
+    shown.state.take(snapshot(1))
+    assert "step   0" in newest()
+    assert "step   1" in newest(60)  # another size is laid out at once
+    shown.state.take(snapshot(2))
+    shown.state.add_alert(Alert(2, "dead_expert", "expert 3 gets nothing"))
+    assert "step   2" in newest(60)
+    shown.state.take(snapshot(3, train_loss=math.nan))
+    assert "step   3" in newest(60)
+    shown.state.take(snapshot(4, train_loss=math.nan))
+    assert "step   3" in newest(60)
+    shown.clock.now += 1.0  # four frames of a quarter second at most
+    assert "step   4" in newest(60)
+    shown.state.take(snapshot(5, train_loss=math.nan))
+    shown.dashboard.finish()
+    assert "step   5" in newest(60)
 
 
 def test_the_first_snapshot_is_shown_before_the_first_table_is_due() -> None:

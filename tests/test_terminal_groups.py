@@ -15,7 +15,7 @@ from m.metrics.snapshot import TrainingSnapshot
 from m.metrics.system import Machine
 from sinks.terminal import groups
 from sinks.terminal.experts import experts
-from sinks.terminal.look import BETTER, UNICODE, WORSE, Row
+from sinks.terminal.look import DEFAULT, Row
 from sinks.terminal.rows import Levels
 from sinks.terminal.state import State
 from sinks.terminal.trends import Trends
@@ -35,7 +35,7 @@ def status_of(width: int = 79, **fields: float | None) -> Levels:
         assert state.view is not None
         for name, course in state.view.courses.items():
             trends.see_course(name, course)
-    return groups.status(state, trends, width, UNICODE, experts_missing=True)
+    return groups.status(state, trends, width, DEFAULT, experts_missing=True)
 
 
 def every_level(width: int) -> list[Levels]:
@@ -46,11 +46,11 @@ def every_level(width: int) -> list[Levels]:
     system = groups.system_rows(SystemMetrics(41_200.0, 80_000.0, 93.0, 0.87), Machine(cpu_percent=50.0))
     return [
         status_of(width),
-        experts(loads, width, UNICODE),
-        experts(many, width, UNICODE),
-        groups.performance(speed, system, width, UNICODE),
-        groups.metrics(known, Trends(), width, UNICODE),
-        groups.alerts([Alert(588, "loss_spike", "0.91, 6.2 deviations above the running median")], width, UNICODE),
+        experts(loads, width, DEFAULT),
+        experts(many, width, DEFAULT),
+        groups.performance(speed, system, width, DEFAULT),
+        groups.metrics(known, Trends(), width, DEFAULT),
+        groups.alerts([Alert(588, "loss_spike", "0.91, 6.2 deviations above the running median")], width, DEFAULT),
     ]
 
 
@@ -80,20 +80,20 @@ def test_the_status_shows_each_loss_with_its_best_and_where_it_was() -> None:
 
 def test_a_falling_loss_is_green_and_a_rising_one_red() -> None:
     falling = status_of()[0][1]
-    assert ("↓", BETTER) in falling
+    assert ("↓", DEFAULT.better) in falling
     state, trends = State(interval=1), Trends()
     for step, loss in enumerate((1.0, 2.0)):
         state.take(TrainingSnapshot(step=step, train_loss=loss))
         assert state.view is not None
         trends.see_course("train_loss", state.view.courses["train_loss"])
-    rising = groups.status(state, trends, 79, UNICODE, experts_missing=False)[0][1]
-    assert ("↑", WORSE) in rising
+    rising = groups.status(state, trends, 79, DEFAULT, experts_missing=False)[0][1]
+    assert ("↑", DEFAULT.worse) in rising
 
 
 @pytest.mark.parametrize(("value", "word"), [(math.nan, "nan"), (math.inf, "inf"), (-math.inf, "-inf")])
 def test_a_loss_that_is_not_finite_is_red_and_says_since_when(value: float, word: str) -> None:
     row = status_of(train_loss=value)[0][1]
-    assert (word.rjust(10), WORSE) in row
+    assert (word.rjust(10), DEFAULT.worse) in row
     assert "since step    0" in "".join(text for text, _ in row)
 
 
@@ -103,15 +103,15 @@ def test_speed_and_system_stand_side_by_side_where_there_is_room() -> None:
         SystemMetrics(41_200.0, 80_000.0, 93.0, 0.87), Machine(process_memory_mb=6100.0, memory_percent=40.0)
     )
     assert system[-2:] == [("process memory", "  6.1 GB"), ("machine memory", "    40 %")]
-    rows = texts(groups.performance(speed, system, 79, UNICODE)[0])
+    rows = texts(groups.performance(speed, system, 79, DEFAULT)[0])
     assert "── speed ──" in rows[0]
     assert "── system ──" in rows[0]
     assert re.match(r" steps/s +3\.77 +gradient_norm +0\.8700", rows[1])
     assert re.match(r" samples/s +120\.5 +gpu memory +41\.2 GB  52 %", rows[2])
     assert re.match(r" tokens/s +181\.2k +gpu busy +93 %", rows[3])
-    narrow = texts(groups.performance(speed, system, 39, UNICODE)[0])
+    narrow = texts(groups.performance(speed, system, 39, DEFAULT)[0])
     assert len(narrow) == len(speed) + len(system) + 2
-    assert texts(groups.performance(speed, system, 79, UNICODE)[1])[0].startswith(" steps/s 3.77  samples/s 120.5")
+    assert texts(groups.performance(speed, system, 79, DEFAULT)[1])[0].startswith(" steps/s 3.77  samples/s 120.5")
 
 
 def test_rates_that_are_not_known_are_not_shown() -> None:
@@ -128,7 +128,7 @@ def test_custom_metrics_show_numbers_and_short_strings_and_skip_the_rest() -> No
         "flag": True,
         "nan": math.nan,
     }
-    text = " ".join(texts(groups.metrics(known, Trends(), 79, UNICODE)[0]))
+    text = " ".join(texts(groups.metrics(known, Trends(), 79, DEFAULT)[0]))
     assert re.search(r"accuracy +0\.9120", text)
     assert re.search(r"phase +warmup", text)
     assert re.search(r"flag +yes", text)
@@ -140,7 +140,7 @@ def test_custom_metrics_show_numbers_and_short_strings_and_skip_the_rest() -> No
 @pytest.mark.fault("D15")
 def test_custom_metrics_that_do_not_fit_are_counted() -> None:
     known = {f"metric_{index}": float(index) for index in range(20)}
-    rows = texts(groups.metrics(known, Trends(), 79, UNICODE)[1])
+    rows = texts(groups.metrics(known, Trends(), 79, DEFAULT)[1])
     assert rows[-1].endswith("more")
     shown = len(re.findall(r"metric_\d+", " ".join(rows)))
     assert f"+{20 - shown} more" in rows[-1]
@@ -148,6 +148,6 @@ def test_custom_metrics_that_do_not_fit_are_counted() -> None:
 
 def test_alerts_keep_to_one_row_each() -> None:
     raised = [Alert(step, "loss_spike", "long " * 60 + "\n\x1b[2J") for step in range(5)]
-    level = groups.alerts(raised, 79, UNICODE)[0]
+    level = groups.alerts(raised, 79, DEFAULT)[0]
     assert len(level) == 3
     assert all(text.startswith(" ! step ") and cell_len(text) <= 79 and "\n" not in text for text in texts(level))

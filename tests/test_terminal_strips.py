@@ -7,7 +7,7 @@ import random
 import pytest
 
 from m.metrics.snapshot import TrainingSnapshot
-from sinks.terminal.look import ASCII, BAR, LOOK, UNICODE, WORSE
+from sinks.terminal.look import ASCII, DEFAULT, UNICODE
 from sinks.terminal.strips import DEAD, FAIR, MISSING, OVERLOADED, load_codes, sign, spans
 
 
@@ -44,4 +44,8 @@ def test_dead_and_overloaded_differ_in_shape_and_not_only_in_colour() -> None:
         signs = [sign(code, glyphs) for code in range(MISSING + 1)]
         assert len(set(signs)) == len(signs)
         assert all(len(each) == 1 for each in signs)
-    assert spans([FAIR, FAIR, DEAD, OVERLOADED], UNICODE) == (("▄▄", BAR), ("×", WORSE), ("█", LOOK))
+    assert spans([FAIR, FAIR, DEAD, OVERLOADED], DEFAULT) == (
+        ("▄▄", DEFAULT.bar),
+        ("×", DEFAULT.worse),
+        ("█", DEFAULT.notice),
+    )

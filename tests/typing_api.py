@@ -7,16 +7,27 @@ from collections.abc import Callable, Iterator
 from m import (
     Alert,
     Background,
+    CollapsedRouting,
+    DeadExperts,
+    Divergence,
     HubStats,
+    LossSpike,
     MetricsHub,
+    NonFiniteGradient,
+    NonFiniteLoss,
+    Plateau,
     Recorder,
+    Rule,
     Run,
     Sink,
     SinkStats,
+    Stall,
     Subscription,
     SystemMetrics,
+    ThroughputDrop,
     ThroughputMetrics,
     TrainingSnapshot,
+    default_rules,
 )
 from m.journal import Attempt, Follower, Gap, Journal, Recorded, Records, read
 from sinks import JsonlSink
@@ -116,6 +127,50 @@ def signals(hub: MetricsHub) -> None:
         hub.close_on(15)
 
 
+def too_high(snapshot: TrainingSnapshot) -> str | None:
+    return "the loss is above 10" if snapshot.train_loss > 10 else None
+
+
+class Patient:
+    """A home-made rule with a memory."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def start(self, run: Run) -> None:
+        self.steps = 0
+
+    def watch(self, snapshot: TrainingSnapshot) -> Alert | None:
+        self.steps += 1
+        return Alert(snapshot.step, "patience", "it has been long", 3.0) if self.steps > 1000 else None
+
+
+def health() -> None:
+    rules: list[Rule] = [
+        NonFiniteLoss(),
+        NonFiniteGradient(in_a_row=3),
+        LossSpike(deviations=6, window=128),
+        Divergence(times=2, lost=0.3),
+        Plateau(patience=1000, tolerance=0.02),
+        DeadExperts(share=0.01, patience=50),
+        CollapsedRouting(effective=0.25),
+        ThroughputDrop(times=1.5, seconds=60),
+        Stall(at_least_s=600),
+        too_high,
+        Patient(),
+    ]
+    hub = MetricsHub(rules=rules)
+    other = MetricsHub(rules=(*default_rules(plateau=None, loss_spike=LossSpike(6)), too_high))
+
+    @hub.on_alert
+    def react(alert: Alert) -> None:
+        hub.stop(alert.message)
+
+    newest: tuple[Alert, ...] = other.alerts
+    if hub.should_stop:
+        print(hub.stop_reason, newest, hub.stats().alerts)
+
+
 def journals(path: str) -> list[float | None]:
     with MetricsHub([JsonlSink(path, fsync_every=5, rotate_mb=200, rank=3)]) as hub:
         hub.log({"train_loss": 0.5})
@@ -147,3 +202,6 @@ def mistakes(hub: MetricsHub, snapshot: TrainingSnapshot) -> None:
     Background(overflow="newest")  # type: ignore[arg-type]
     hub.alert("it jumped")  # type: ignore[arg-type]
     read("run.jsonl").merged(overlap="first")  # type: ignore[arg-type]
+    default_rules(loss_spice=None)  # type: ignore[call-arg]
+    MetricsHub(rules=[3])  # type: ignore[list-item]
+    LossSpike(deviations="high")  # type: ignore[arg-type]

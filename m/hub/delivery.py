@@ -6,13 +6,18 @@ Everything that reaches a sink goes through ``turns``, one call after the other.
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from m.health.rule import Rule
+from m.health.watcher import Watcher
 from m.hub import process
 from m.hub.abilities import name_of
-from m.hub.reporting import one_line, tell
+from m.hub.lookout import Lookout
+from m.hub.reporting import one_line, tell, trace_of
 from m.hub.roster import Roster, end_workers
 from m.hub.signals import HubSignal
 from m.hub.subscription import Subscription
@@ -23,6 +28,8 @@ from m.metrics.snapshot import FIELDS, PendingSnapshot, TrainingSnapshot
 
 SHARE_FOR_CLOSING: Final = 0.25
 """Of the time that ``close`` has, this much is kept for the sinks when it waits for a call that does not come back."""
+MOST_ALERTS: Final = 1000
+"""So many of a run's newest alerts are kept."""
 
 
 class Delivery:
@@ -37,7 +44,7 @@ class Delivery:
     run_closed: HubSignal
     """Sent with ``run=`` when a run ends: at ``close``, and before the next ``start``."""
 
-    def __init__(self, strict: bool, close_timeout: float) -> None:
+    def __init__(self, strict: bool, close_timeout: float, rules: Iterable[Rule]) -> None:
         self.strict = strict
         self.close_timeout = close_timeout
         self.run_started = HubSignal("run_started", "A run starts.")
@@ -47,7 +54,12 @@ class Delivery:
         self._turns = Turns()
         self._take_turn = self._turns.take
         self._roster = Roster(self._turns)
-        self._hand_out = self._roster.hand_out
+        self._watcher = Watcher(rules, self._rule_failed)
+        self._lookout: Lookout | None = None
+        self._is_looking = False
+        self._alerts: tuple[Alert, ...] = ()  # replaced, never changed: any thread may read it
+        self._alert_counts: Counter[str] = Counter()
+        self._stop_reason: str | None = None
         self._run: Run | None = None
         self._flows = False  # a run has begun, nothing waits for its device, the hub is open: emit need not look closer
         self._emitted = 0
@@ -99,7 +111,24 @@ class Delivery:
         if self.snapshot_emitted.is_muted:
             self._roster.miss()
         else:
-            self.snapshot_emitted.send_guarded(self, self._receiver_failed, snapshot=snapshot)
+            try:
+                self.snapshot_emitted.send_guarded(self, self._receiver_failed, snapshot=snapshot)
+            finally:
+                self._watch(snapshot)
+
+    def _hand_out(self, snapshot: TrainingSnapshot) -> None:
+        """The same where the sinks are all that hangs on the signal."""
+        try:
+            self._roster.hand_out(snapshot)
+        finally:
+            self._watch(snapshot)
+
+    def _watch(self, snapshot: TrainingSnapshot) -> None:
+        """Ask the rules about ``snapshot``, and raise what alerts they have."""
+        for alert in self._watcher.watch(snapshot):
+            self._raise_alert(alert)
+        if self._lookout is None and not self._emitted & 15 and self._watcher.next_look < math.inf and not self._closed:
+            self._lookout = Lookout(self)
 
     def _fan_out(self, hub: object, snapshot: TrainingSnapshot) -> None:
         """The one receiver through which all sinks hang on the signal."""
@@ -117,6 +146,9 @@ class Delivery:
 
     def _begin(self, run: Run) -> None:
         ended, self._run = self._run, run
+        self._alerts = ()
+        self._stop_reason = None
+        self._watcher.start(run)
         self._see_whether_it_flows()
         if ended is not None:
             self.run_closed.send_guarded(self, self._receiver_failed, run=ended)
@@ -130,6 +162,9 @@ class Delivery:
             self._begin(run)
 
     def _raise_alert(self, alert: Alert) -> None:
+        self._alerts = (*self._alerts[1 - MOST_ALERTS :], alert)
+        if alert.rule in self._alert_counts or len(self._alert_counts) < MOST_ALERTS:
+            self._alert_counts[alert.rule] += 1
         try:
             self._roster.say("alert", alert)
         finally:
@@ -153,19 +188,59 @@ class Delivery:
                         self._roster.miss()
         finally:
             try:
-                self._roster.close(deadline, stuck)
+                self._roster.close(deadline, stuck, self._alert_lines())
             finally:
                 self._finished = True
+                if self._lookout is not None:
+                    self._lookout.stop(deadline)
                 if not self._roster.is_on_worker():
                     process.forget(self)
                 if self._run is not None:
                     self.run_closed.send_guarded(self, self._receiver_failed, run=self._run)
+
+    def _alert_lines(self) -> list[tuple[int, str]]:
+        """What the end says of the alerts: nothing when there were none."""
+        if not self._alert_counts:
+            return []
+        counts = ", ".join(f"{count} {rule.replace('_', ' ')}" for rule, count in self._alert_counts.most_common(20))
+        return [(logging.WARNING, f"alerts: {counts}")]
+
+    def _rule_failed(self, name: str, error: BaseException) -> bool:
+        if self.strict or process.is_from_outside(error):
+            return True
+        tell(logging.ERROR, "rule %s failed and is set aside; training goes on\n%s", name, trace_of(error))
+        return False
 
     def _receiver_failed(self, receiver: Any, error: BaseException) -> bool:
         if self.strict or process.is_from_outside(error):
             return True
         self._complain(f"a receiver failed: {name_of(receiver)}: {one_line(error)}")
         return False
+
+    # -- looking when no snapshot comes ----------------------------------------------------------------------------
+
+    def next_look(self) -> float:
+        """When the rules want to be asked unless a snapshot comes before, in monotonic seconds."""
+        return math.inf if self._closed else self._watcher.next_look
+
+    def look(self) -> None:
+        """Ask the rules now; called from a thread of the hub's own."""
+        if self._is_looking:
+            return  # it is left to whoever is at work, who does not come back
+        self._is_looking = True
+        try:
+            self._take_turn(self._look, None, True)
+        except BaseException as error:
+            self._complain(f"an alert without a snapshot failed: {one_line(error)}")
+
+    def _rest(self, _: object) -> None:
+        self._watcher.rest()
+
+    def _look(self, _: object) -> None:
+        self._is_looking = False
+        if not self._closed:
+            for alert in self._watcher.look(time.monotonic()):
+                self._raise_alert(alert)
 
     # -- emits that are not plain ----------------------------------------------------------------------------------
 
@@ -275,6 +350,7 @@ class Delivery:
         self._flows = False
         self._unfinished.clear()
         self._late = None
+        self._lookout = None
         self._turns.give_up_backlog()
         self._roster.go_inert()
 

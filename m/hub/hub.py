@@ -7,16 +7,20 @@ slow one in ``background``, how calls are kept apart in ``turns``, what happens 
 
 from __future__ import annotations
 
+import functools
+import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
+from m.health.defaults import default_rules
+from m.health.rule import Rule, watch_of
 from m.hub import process
 from m.hub.abilities import Sink, name_of, record_of
 from m.hub.background import Background, background_of
 from m.hub.delivery import Delivery
-from m.hub.reporting import one_line
+from m.hub.reporting import one_line, tell
 from m.hub.roster import end_workers
 from m.hub.stats import HubStats
 from m.hub.subscription import Subscription
@@ -26,6 +30,7 @@ from m.metrics.snapshot import TrainingSnapshot, snapshot_of
 from m.metrics.values import unconvertible_count
 
 T = TypeVar("T")
+Callback = TypeVar("Callback", bound=Callable[[Alert], object])
 
 CLOSE_BUDGET_S: Final = 3.0
 """How long ``close`` may wait, for all sinks together, unless the hub was made with another ``close_timeout``."""
@@ -39,6 +44,11 @@ class MetricsHub(Delivery):
     ``KeyboardInterrupt`` passes. With ``strict=True``, meant for tests, exceptions of inline sinks are raised.
     ``close_timeout`` is the time in seconds that `close` may wait for its sinks, all together.
 
+    ``rules`` look at every snapshot after the sinks and raise alerts: functions that take a snapshot and give an
+    `Alert`, a sentence or None, or objects with ``watch(snapshot)``. None takes those of ``m.default_rules()``, and an
+    empty list none. They are asked while there is a sink, a receiver of ``snapshot_emitted`` or one of
+    ``alert_raised``. A rule that fails is reported once and set aside.
+
     ``emit`` may be called from any thread, from a sink, a finaliser and a signal handler. A snapshot that comes while
     another is being delivered is delivered right after it, by the thread that is delivering. Emit waits for another
     thread only when more than a thousand snapshots are waiting, and not long: what finds no room then is dropped and
@@ -46,7 +56,12 @@ class MetricsHub(Delivery):
     """
 
     def __init__(
-        self, sinks: Iterable[Sink] = (), *, strict: bool = False, close_timeout: float = CLOSE_BUDGET_S
+        self,
+        sinks: Iterable[Sink] = (),
+        *,
+        rules: Iterable[Rule] | None = None,
+        strict: bool = False,
+        close_timeout: float = CLOSE_BUDGET_S,
     ) -> None:
         self._closed = True  # until there is something to close
         if isinstance(close_timeout, bool) or not isinstance(close_timeout, (int, float)):
@@ -55,7 +70,12 @@ class MetricsHub(Delivery):
             raise ValueError(f"close_timeout must be 0 or more seconds and finite; got {close_timeout}")
         if isinstance(sinks, (str, bytes)) or not isinstance(sinks, Iterable):
             raise TypeError(f"sinks must be a list of sinks; got {sinks!r:.80} ({type(sinks).__name__})")
-        super().__init__(bool(strict), float(close_timeout))
+        if rules is not None and (isinstance(rules, (str, bytes)) or not isinstance(rules, Iterable)):
+            raise TypeError(f"rules must be a list of rules, or None for the default ones; got {rules!r:.80}")
+        asked = default_rules() if rules is None else tuple(rules)
+        for rule in asked:
+            watch_of(rule)  # raises for what is no rule
+        super().__init__(bool(strict), float(close_timeout), asked)
         self._tracking: list[int] | None = None
         try:
             for sink in sinks:
@@ -164,6 +184,8 @@ class MetricsHub(Delivery):
                 refusal = self._take_turn(self._publish, snapshot)
             if refusal is not None:
                 self._drop(refusal)
+        elif self.alert_raised.receivers and self._watcher:
+            self._take_turn(self._watch, snapshot)
 
     def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Emit ``metrics`` by name: names of snapshot fields become those, the rest custom metrics.
@@ -193,9 +215,10 @@ class MetricsHub(Delivery):
         """Yield the items of ``iterable`` and show the progress through them as a run of their number.
 
         ``total`` defaults to ``len(iterable)``, where it has one, plus ``initial_step``. An item during which nothing
-        was emitted counts as a step without metrics. The run begins with the first item and goes on after the last
-        until ``close`` or the next ``start``; so one ``track`` inside another begins a run each time. Raises
-        ``TypeError``/``ValueError`` for what is no iterable and for a bad ``total`` or ``initial_step``.
+        was emitted counts as a step without metrics. After `stop` no further item comes. The run begins with the first
+        item and goes on after the last until ``close`` or the next ``start``; so one ``track`` inside another begins a
+        run each time. Raises ``TypeError``/``ValueError`` for what is no iterable and for a bad ``total`` or
+        ``initial_step``.
         """
         first = check_total_steps(initial_step, "initial_step") or 0
         if total is None:
@@ -217,9 +240,12 @@ class MetricsHub(Delivery):
                 yield item
                 if self._emitted == before:
                     self.emit(snapshot_of({}, step))
+                if self.should_stop:
+                    break
         finally:
             if self._tracking is here:  # else somebody has started another run meanwhile
                 self._tracking = outer
+                self._take_turn(self._rest, None, True)
 
     def alert(self, alert: Alert) -> None:
         """Tell every sink that takes alerts. Never raises unless ``strict``."""
@@ -227,6 +253,48 @@ class MetricsHub(Delivery):
             self._refuse(f"alert() takes an Alert before close(); got {type(alert).__name__}", TypeError)
         elif self._take_turn(self._raise_alert, alert) is not None:
             self._refuse("alert() finds no room: too much is waiting for a sink")
+
+    @property
+    def alerts(self) -> tuple[Alert, ...]:
+        """The alerts of this run so far, in order; the newest 1000 of them."""
+        return self._alerts
+
+    def on_alert(self, callback: Callback) -> Callback:
+        """Call ``callback(alert)`` at each alert, after the sinks have heard of it; gives it back, as a decorator does.
+
+        It is held strongly. What it raises is said once through ``logging``. It runs on the thread that emits; when
+        the alert is that no snapshot came, on a thread of the hub's own. ``alert_raised`` is the same for those who
+        want blinker's ways.
+        """
+        if not callable(callback):
+            raise TypeError(f"on_alert() takes a function of one alert; got {callback!r:.80}")
+
+        @functools.wraps(callback, updated=())
+        def receive(hub: object, alert: Alert) -> None:
+            callback(alert)
+
+        self.alert_raised.connect(receive, weak=False)
+        return callback
+
+    def stop(self, reason: str = "") -> None:
+        """Ask the training loop to end: `should_stop` is true from now on, and `track` gives no further item.
+
+        From any thread, a callback or a signal handler. Nothing is interrupted. ``reason`` is for people: it is logged
+        and kept as `stop_reason`. Only the first counts; the next ``start`` forgets it.
+        """
+        if self._stop_reason is None:
+            self._stop_reason = str(reason)
+            tell(logging.WARNING, "the run was asked to stop%s", f": {reason}" if reason else "")
+
+    @property
+    def should_stop(self) -> bool:
+        """Somebody has asked this run to stop."""
+        return self._stop_reason is not None
+
+    @property
+    def stop_reason(self) -> str | None:
+        """The reason that was given to `stop`; None while nobody has asked."""
+        return self._stop_reason
 
     def flush(self, timeout: float | None = None) -> bool:
         """Have every sink write out what it has; True when all did within ``timeout`` seconds (the close budget).
@@ -273,6 +341,7 @@ class MetricsHub(Delivery):
             refused=self._refused,
             unconvertible=unconvertible_count(),
             sinks={subscription.name: subscription.stats() for subscription in self.subscriptions},
+            alerts=dict(self._alert_counts),
         )
 
     def close_on(self, signal_number: int) -> None:
@@ -311,7 +380,7 @@ class MetricsHub(Delivery):
 
 
 def _inert_hub() -> MetricsHub:
-    hub = MetricsHub()
+    hub = MetricsHub(rules=())
     process.forget(hub)
     hub.go_inert()
     return hub

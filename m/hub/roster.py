@@ -110,11 +110,12 @@ class Roster:
         if raised is not None:
             raise raised
 
-    def close(self, deadline: float, stuck: object) -> None:
+    def close(self, deadline: float, stuck: object, said_first: Iterable[tuple[int, str]] = ()) -> None:
         """Flush and close every sink but ``stuck``, the newest first, and wait for them until ``deadline``.
 
         Those in the background are told first, since they work at the same time; then come the inline ones that are
-        to be closed on this thread, so that no other can keep them from it.
+        to be closed on this thread, so that no other can keep them from it. The last thing is a line of the log on how
+        each of them fared, after ``said_first``, lines with their levels.
         """
         newest_first = [each for each in reversed(self.subscriptions) if each is not stuck]
         inline = [each for each in newest_first if each.worker is None and each.has_an_end]
@@ -133,7 +134,7 @@ class Roster:
         except BaseException as error:  # Ctrl-C: no more waiting
             raised = graver(raised, error)
             end_workers(self.subscriptions, 0.0)
-        lines = []
+        lines = [(level, line) for level, line in said_first if logger.isEnabledFor(level)]
         for subscription in self.subscriptions:
             subscription.detach(closed=True)
             level, line = subscription.closing_line()

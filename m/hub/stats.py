@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(slots=True, frozen=True)
@@ -40,6 +40,8 @@ class HubStats:
     """Values in this process that were not one number and were left out of their snapshot."""
     sinks: dict[str, SinkStats]
     """By name of the subscription; sinks that were taken away are no longer listed."""
+    alerts: dict[str, int] = field(default_factory=dict)
+    """By rule, how many alerts were raised."""
 
     def __str__(self) -> str:
         """The accounts as a table, a line for each sink."""
@@ -48,6 +50,9 @@ class HubStats:
             for count, what in ((self.refused, "refused"), (self.unconvertible, "values left out"))
             if count
         ]
+        raised = sum(self.alerts.values())
+        if raised:
+            extra.append(f"{raised} alert{'' if raised == 1 else 's'}")
         lines = [", ".join([f"{self.emitted} snapshot{'' if self.emitted == 1 else 's'} emitted", *extra])]
         if not self.sinks:
             return lines[0]

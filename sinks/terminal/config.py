@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from m.metrics.snapshot import TrainingSnapshot
+from sinks.terminal.look import THEMES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,6 +34,9 @@ class VisualizationConfig:
     custom_table_builder: Callable[[TrainingSnapshot], Table] | None = None
     """Makes the table that replaces the one of custom metrics; called off the training thread, at table updates. If
     it raises, the display says so and shows its own table."""
+    theme: str = "default"
+    """How it looks: ``"default"``, ``"high_contrast"`` or ``"mono"``. Where there are no colours (``NO_COLOR``, or a
+    terminal that has none) the default is mono."""
 
 
 _SWITCHES = (
@@ -70,3 +74,6 @@ def check(config: VisualizationConfig) -> None:
             "VisualizationConfig.custom_table_builder must be a function from TrainingSnapshot to rich.table.Table, "
             f"or None; got {builder!r:.80}"
         )
+    if config.theme not in THEMES:
+        names = ", ".join(repr(name) for name in THEMES)
+        raise ValueError(f"VisualizationConfig.theme must be one of {names}; got {config.theme!r:.80}")

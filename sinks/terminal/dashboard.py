@@ -5,6 +5,7 @@ Tables are laid out again only when there is a new table, alert or size; the pro
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Final
@@ -18,7 +19,7 @@ from sinks.terminal import groups, numbers
 from sinks.terminal.config import VisualizationConfig
 from sinks.terminal.custom import CustomTable
 from sinks.terminal.experts import experts
-from sinks.terminal.look import DIM, LOOK, PLAIN, Glyphs, Row
+from sinks.terminal.look import PLAIN, Look, Row
 from sinks.terminal.progress import Progress, progress_row
 from sinks.terminal.rows import Levels, clip, pad, rule, value_style
 from sinks.terminal.state import State, View
@@ -28,6 +29,12 @@ WIDE: Final = 118
 """From this width on there are two columns."""
 MACHINE_EVERY_S: Final = 1.0
 """The machine is read at most this often."""
+TABLES_SHARE: Final = 0.001
+"""Of a core: laying out the tables of a live screen takes the thread that draws no more than this, at the default of
+four frames a second and in proportion at others. The next tables wait until those before are paid for, four frames at
+most; the progress line does not wait."""
+LONGEST_WAIT: Final = 4
+_USUAL_RATE: Final = VisualizationConfig().refresh_per_second
 
 # What gives way when there are too few rows, first to last: (group, level it goes to).
 _GIVE_WAY: Final = (
@@ -56,14 +63,14 @@ class Dashboard:
         self,
         config: VisualizationConfig,
         state: State,
-        glyphs: Glyphs,
+        look: Look,
         clock: Callable[[], float] = time.monotonic,
         sampler: MachineSampler | None = None,
     ) -> None:
         self.config = config
-        self.glyphs = glyphs
+        self.look = look
         self.clock = clock
-        self.custom = CustomTable(config.custom_table_builder)
+        self.custom = CustomTable(config.custom_table_builder, look)
         self._sampler = sampler if sampler is not None else MachineSampler()
         self.begin(state)
 
@@ -80,6 +87,7 @@ class Dashboard:
         self._frame = 0
         self._frame_step: int | None = None
         self._laid_out_for: tuple[object, ...] = ()
+        self._paid_for_at = -math.inf
         self._tables: list[Row] = []
         self._seen: View | None = None
 
@@ -100,17 +108,20 @@ class Dashboard:
         if self.state.latest is not None:
             self.meter.observe(self.clock(), self.state.latest.step)
 
-    def rows(self, width: int, height: int, console: Console) -> list[Row]:
-        """The whole dashboard in at most ``width`` by ``height`` cells. ``console`` renders a custom table."""
+    def rows(self, width: int, height: int, console: Console, *, paced: bool = False) -> list[Row]:
+        """The whole dashboard in at most ``width`` by ``height`` cells. ``console`` renders a custom table.
+
+        ``paced``: tables that have only new numbers to show wait as long as `TABLES_SHARE` says.
+        """
         self.observe()
-        rows = self.table_rows(width, height - self.config.show_progress_bar, console)
+        rows = self.table_rows(width, height - self.config.show_progress_bar, console, paced=paced)
         if self.config.show_progress_bar:
             rows = [*rows, self.progress_row(width)]
         return rows
 
     def progress_row(self, width: int) -> Row:
         """The progress line alone."""
-        return progress_row(self.progress(), width, self.glyphs)
+        return progress_row(self.progress(), width, self.look)
 
     def progress(self, step: int | None = None) -> Progress:
         """The numbers of the progress line, as of the newest snapshot or of an earlier ``step``."""
@@ -132,18 +143,24 @@ class Dashboard:
             finished=self.finished,
         )
 
-    def table_rows(self, width: int, height: int, console: Console) -> list[Row]:
+    def table_rows(self, width: int, height: int, console: Console, *, paced: bool = False) -> list[Row]:
         """The tables; laid out again only when something in them changed."""
         if not self.config.show_tables:
-            rows = groups.alerts(self.state.alerts, width, self.glyphs)[0]
+            rows = groups.alerts(self.state.alerts, width, self.look)[0]
             return rows[-height:] if height > 0 else []
         view = self.state.view if self.state.view is not None else self._first_view()
-        wanted = (view, len(self.state.alerts), self.state.alerts[-1:], width, height)
-        if self._laid_out_for != wanted:
+        broken = self.state.train_loss.nonfinite_since
+        rest = (len(self.state.alerts), self.state.alerts[-1:], width, height, broken, self.finished)
+        wanted = (view, *rest)
+        waits = paced and self._laid_out_for[1:] == rest and self.clock() < self._paid_for_at
+        if self._laid_out_for != wanted and not waits:
+            before = time.thread_time()
             if view is not self._seen and view is not None:
                 self._see(view)
             self._tables = self._lay_out(view, width, height, console)
             self._laid_out_for = wanted
+            frames = min((time.thread_time() - before) / TABLES_SHARE * _USUAL_RATE, LONGEST_WAIT)
+            self._paid_for_at = self.clock() + frames / self.config.refresh_per_second
         return self._tables
 
     # -- layout ---------------------------------------------------------------------------------------------------
@@ -175,7 +192,7 @@ class Dashboard:
         gap = 3
         column = (width - gap) // 2
         parts = self._groups(view, column, console)
-        parts["alerts"] = groups.alerts(self.state.alerts, width, self.glyphs)
+        parts["alerts"] = groups.alerts(self.state.alerts, width, self.look)
         left_parts = ("status", "custom", "metrics")
         right_parts = ("experts", "performance")
         tail = _stack(parts, ("alerts",), max(height // 4, 1))
@@ -190,15 +207,15 @@ class Dashboard:
         return [*body, *tail]
 
     def _groups(self, view: View, width: int, console: Console) -> dict[str, Levels]:
-        config, state, glyphs = self.config, self.state, self.glyphs
+        config, state, look = self.config, self.state, self.look
         wants_experts = config.show_expert_utilization
         parts: dict[str, Levels] = {
             "status": groups.status(
-                state, self._trends, width, glyphs, experts_missing=wants_experts and not view.experts
+                state, self._trends, width, look, experts_missing=wants_experts and not view.experts
             ),
-            "experts": experts(view.experts, width, glyphs) if wants_experts else [[]],
+            "experts": experts(view.experts, width, look) if wants_experts else [[]],
             "performance": self._performance(view, width),
-            "alerts": groups.alerts(state.alerts, width, glyphs),
+            "alerts": groups.alerts(state.alerts, width, look),
             "custom": [[]],
             "metrics": [[]],
         }
@@ -206,7 +223,7 @@ class Dashboard:
             parts["custom"] = self.custom.levels(view.snapshot, width, console)
         if not parts["custom"][0] or self.custom.failed:
             known = {name: value for name, value in view.known.items() if name not in _SPEED_NAMES}
-            parts["metrics"] = groups.metrics(known, self._trends, width, glyphs)
+            parts["metrics"] = groups.metrics(known, self._trends, width, look)
         return parts
 
     def _performance(self, view: View, width: int) -> Levels:
@@ -217,7 +234,7 @@ class Dashboard:
         if self.config.show_system_metrics:
             machine = self._read_machine()
             system = groups.system_rows(self.system(machine), machine)
-        return groups.performance(speed, system, width, self.glyphs)
+        return groups.performance(speed, system, width, self.look)
 
     def _rates(self, view: View) -> ThroughputMetrics:
         state = self.state
@@ -258,7 +275,7 @@ class Dashboard:
             parts.append(f"{numbers.count(steps / self.elapsed_s)} steps/s")
         if state.alerts:
             parts.append(f"{len(state.alerts)} alert{'s' if len(state.alerts) > 1 else ''}")
-        title = rule("summary", [f" {self.glyphs.dot} ".join(parts)], width, self.glyphs)
+        title = rule("summary", [f" {self.look.glyphs.dot} ".join(parts)], width, self.look)
         rows: list[Row] = [title]
         digits = 0 if state.latest is None else len(str(state.latest.step))
         for name in ("train_loss", "val_loss", "aux_loss"):
@@ -269,11 +286,11 @@ class Dashboard:
             at = "" if best is None else f" at step {course.best_step:>{digits}}"
             row: Row = (
                 (f" {name:<11}", PLAIN),
-                (f"  last {numbers.number(course.last, 9)}", value_style(course.last)),
+                (f"  last {numbers.number(course.last, 9)}", value_style(course.last, self.look)),
                 (f"  best {numbers.number(best, 9)}", PLAIN),
-                (at.ljust(9 + digits), DIM),
-                (f"  {course.nonfinite} not finite" if course.nonfinite else "", LOOK),
-                (f"  first {numbers.number(course.first, 9)}", DIM),
+                (at.ljust(9 + digits), self.look.dim),
+                (f"  {course.nonfinite} not finite" if course.nonfinite else "", self.look.notice),
+                (f"  first {numbers.number(course.first, 9)}", self.look.dim),
             )
             rows.append(clip(row, width))
         return rows

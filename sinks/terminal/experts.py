@@ -22,7 +22,7 @@ from m.metrics.experts import (
 from m.metrics.loads import is_by_layer, numbers_in
 from sinks.terminal import numbers
 from sinks.terminal.load_course import LoadCourse
-from sinks.terminal.look import BAR, DIM, LOOK, NAME, PLAIN, VALUE, WORSE, Glyphs, Row, Span
+from sinks.terminal.look import PLAIN, Look, Row, Span
 from sinks.terminal.rows import Levels, arrow, clip, rule
 from sinks.terminal.strips import load_codes, spans
 from sinks.terminal.text import fit, safe
@@ -43,7 +43,7 @@ _Parts: TypeAlias = tuple[Row, list[Row], list[Row], Row]
 def experts(
     utilization: Mapping[Any, Any],
     width: int,
-    glyphs: Glyphs,
+    look: Look,
     *,
     course: LoadCourse | None = None,
     most_rows: int = MOST_ROWS,
@@ -63,12 +63,12 @@ def experts(
         course, balance = None, balance_by_layer(utilization)
     if balance is None:
         notes = [f"{numbers_in(utilization)} experts", "no load"]
-        return [[rule("experts", notes, width, glyphs)], []]
+        return [[rule("experts", notes, width, look)], []]
     if is_by_layer(utilization):
-        title, full, short, one = _by_layer(utilization, balance, course, width, glyphs, most_rows)
+        title, full, short, one = _by_layer(utilization, balance, course, width, look, most_rows)
     else:
-        title, full, short, one = _single(utilization, balance, course, width, glyphs, most_rows)
-    over_time = [] if course is None or time_rows < 2 else _over_time(course, width, glyphs, time_rows)
+        title, full, short, one = _single(utilization, balance, course, width, look, most_rows)
+    over_time = [] if course is None or time_rows < 2 else _over_time(course, width, look, time_rows)
     return [[title, *full, *over_time], [title, *short], [one], []]
 
 
@@ -76,8 +76,8 @@ def _moved(course: LoadCourse | None) -> list[str]:
     return [] if course is None or course.change is None else [f"moved {100 * course.change:3.0f} %"]
 
 
-def _evenness(course: LoadCourse | None, effective: float, n: int, cv: float, glyphs: Glyphs) -> list[str]:
-    way = "" if course is None or course.way is Direction.UNKNOWN else " " + arrow("", course.way, glyphs)[0]
+def _evenness(course: LoadCourse | None, effective: float, n: int, cv: float, look: Look) -> list[str]:
+    way = "" if course is None or course.way is Direction.UNKNOWN else " " + arrow("", course.way, look)[0]
     return [f"effective {_effective(effective, n)}", f"cv {cv:.2f}{way}"]
 
 
@@ -100,25 +100,25 @@ def _single(
     whole: LayersBalance,
     course: LoadCourse | None,
     width: int,
-    glyphs: Glyphs,
+    look: Look,
     most_rows: int,
 ) -> _Parts:
     balance = whole.layers[0][1]
     assert balance is not None  # or there would be nothing to say of the whole
     dead = _ids("dead", balance.dead)
     notes = [*_moved(course), f"{balance.n} experts"]
-    notes += _evenness(course, balance.effective, balance.n, balance.cv, glyphs)
+    notes += _evenness(course, balance.effective, balance.n, balance.cv, look)
     notes += [_ids("overloaded", balance.overloaded)] if balance.overloaded else []
-    title = rule("experts", [*notes, dead], width, glyphs)
-    strips = _strips(utilization, width, glyphs, min(_STRIP_ROWS, most_rows))
-    short = strips if len(strips) <= 2 else _strips(utilization, width, glyphs, 2)
-    full = _expert_cells(utilization, balance, width, glyphs, most_rows) or strips
-    tail: list[Span] = [(f"  cv {balance.cv:.2f}", PLAIN), (f"  {dead}", WORSE if balance.dead else PLAIN)]
-    return title, full, short, _line(utilization, "", tail, width, glyphs)
+    title = rule("experts", [*notes, dead], width, look)
+    strips = _strips(utilization, width, look, min(_STRIP_ROWS, most_rows))
+    short = strips if len(strips) <= 2 else _strips(utilization, width, look, 2)
+    full = _expert_cells(utilization, balance, width, look, most_rows) or strips
+    tail: list[Span] = [(f"  cv {balance.cv:.2f}", PLAIN), (f"  {dead}", look.worse if balance.dead else PLAIN)]
+    return title, full, short, _line(utilization, "", tail, width, look)
 
 
 def _expert_cells(
-    utilization: Mapping[int, float], balance: ExpertBalance, width: int, glyphs: Glyphs, most_rows: int
+    utilization: Mapping[int, float], balance: ExpertBalance, width: int, look: Look, most_rows: int
 ) -> list[Row]:
     """Every expert with its bar and its load; none when they take more than ``most_rows``."""
     digits = max(len(str(expert)) for expert in utilization)
@@ -134,12 +134,12 @@ def _expert_cells(
     for start in range(0, len(ids), per_row):
         parts: list[Span] = []
         for expert in ids[start : start + per_row]:
-            style = _load_style(relative[expert])
+            style = _load_style(relative[expert], look)
             parts += [
                 (" " if not parts else "  ", PLAIN),
-                (f"{expert:>{digits}} ", DIM),
-                (_bar(relative[expert], glyphs), style if style is not PLAIN else BAR),
-                (_share(share(utilization[expert], balance.total)), VALUE if style is PLAIN else style),
+                (f"{expert:>{digits}} ", look.dim),
+                (_bar(relative[expert], look), style if style is not PLAIN else look.bar),
+                (_share(share(utilization[expert], balance.total)), look.value if style is PLAIN else style),
             ]
         rows.append(clip(tuple(parts), width))
     return rows
@@ -149,41 +149,41 @@ def _share(load: float) -> str:
     return f"{load:6.3f}" if 0 <= load < 10 else numbers.count(load).rjust(6)
 
 
-def _load_style(relative: float) -> Style:
+def _load_style(relative: float, look: Look) -> Style:
     """Red for a dead expert, yellow for an overloaded one."""
     if relative < DEAD_BELOW:
-        return WORSE
-    return LOOK if relative >= OVERLOADED_FROM else PLAIN
+        return look.worse
+    return look.notice if relative >= OVERLOADED_FROM else PLAIN
 
 
-def _bar(relative: float, glyphs: Glyphs) -> str:
+def _bar(relative: float, look: Look) -> str:
     full, part = divmod(round(min(relative * _FAIR_CELLS, _BAR_CELLS) * 8), 8)
-    return (glyphs.eighths[8] * full + (glyphs.eighths[part] if part else "")).ljust(_BAR_CELLS)
+    return (look.glyphs.eighths[8] * full + (look.glyphs.eighths[part] if part else "")).ljust(_BAR_CELLS)
 
 
-def _strips(utilization: Mapping[int, float], width: int, glyphs: Glyphs, most_rows: int) -> list[Row]:
+def _strips(utilization: Mapping[int, float], width: int, look: Look, most_rows: int) -> list[Row]:
     """One character an expert, or for some of them, in rows that begin with the number of their first expert."""
     count = len(utilization)
     if count <= width - 2:
-        return [((" ", PLAIN), *spans(load_codes(utilization, count), glyphs))]
+        return [((" ", PLAIN), *spans(load_codes(utilization, count), look))]
     ids = sorted(utilization)
     digits = len(str(ids[-1]))
     room = max(width - digits - 3, 1)
     group = -(-count // (room * max(most_rows, 1)))
     codes = load_codes(utilization, room * max(most_rows, 1))
     return [
-        ((f" {ids[at * group]:>{digits}} ", DIM), *spans(codes[at : at + room], glyphs))
+        ((f" {ids[at * group]:>{digits}} ", look.dim), *spans(codes[at : at + room], look))
         for at in range(0, len(codes), room)
     ]
 
 
-def _line(loads: Mapping[int, float], label: str, tail: Sequence[Span], width: int, glyphs: Glyphs) -> Row:
+def _line(loads: Mapping[int, float], label: str, tail: Sequence[Span], width: int, look: Look) -> Row:
     """Everything in one row, with the strip as long as there is room."""
     head = f" experts  {label}"
     room = width - len(head) - sum(cell_len(text) for text, _ in tail)
     if room < 4:
-        return clip(((" experts", NAME), *reversed(tail)), width)
-    return clip(((head, NAME), *spans(load_codes(loads, room), glyphs), *tail), width)
+        return clip(((" experts", PLAIN), *reversed(tail)), width)
+    return clip(((head, PLAIN), *spans(load_codes(loads, room), look), *tail), width)
 
 
 # -- by layer -----------------------------------------------------------------------------------------------------
@@ -194,7 +194,7 @@ def _by_layer(
     whole: LayersBalance,
     course: LoadCourse | None,
     width: int,
-    glyphs: Glyphs,
+    look: Look,
     most_rows: int,
 ) -> _Parts:
     sizes = {len(loads) for loads in utilization.values()}
@@ -204,15 +204,15 @@ def _by_layer(
     dead = "dead none"
     if whole.dead:
         dead = f"dead {whole.dead} in {with_dead} layer{'s' if with_dead > 1 else ''}"
-    effective, cv = _evenness(course, whole.effective, max(sizes), whole.cv, glyphs)
+    effective, cv = _evenness(course, whole.effective, max(sizes), whole.cv, look)
     notes = [*_moved(course), effective, f"{layers} of {each}", cv]
     notes += [f"overloaded {whole.overloaded}"] if whole.overloaded else []
-    title = rule("experts", [*notes, dead], width, glyphs)
-    table = _LayerRows(utilization, whole, width, glyphs)
+    title = rule("experts", [*notes, dead], width, look)
+    table = _LayerRows(utilization, whole, width, look)
     worst = whole.worst_first()[0][0]
-    tail = [(f"  cv {whole.cv:.2f}", PLAIN), (f"  dead {whole.dead or 'none'}", WORSE if whole.dead else PLAIN)]
-    label = fit(safe(str(worst)), min(cell_len(safe(str(worst))), 8), glyphs.ellipsis) + " "
-    one = _line(utilization[worst], label, tail, width, glyphs)
+    tail = [(f"  cv {whole.cv:.2f}", PLAIN), (f"  dead {whole.dead or 'none'}", look.worse if whole.dead else PLAIN)]
+    label = fit(safe(str(worst)), min(cell_len(safe(str(worst))), 8), look.glyphs.ellipsis) + " "
+    one = _line(utilization[worst], label, tail, width, look)
     return title, table.rows(most_rows), table.rows(2), one
 
 
@@ -221,9 +221,9 @@ class _LayerRows:
     are many and their strips short, several stand in one row."""
 
     def __init__(
-        self, utilization: Mapping[Any, Mapping[int, float]], whole: LayersBalance, width: int, glyphs: Glyphs
+        self, utilization: Mapping[Any, Mapping[int, float]], whole: LayersBalance, width: int, look: Look
     ) -> None:
-        self._utilization, self._whole, self._width, self._glyphs = utilization, whole, width, glyphs
+        self._utilization, self._whole, self._width, self._look = utilization, whole, width, look
         largest = max(len(loads) for loads in utilization.values())
         labels = [cell_len(safe(str(label))) for label in utilization]
         self._labels = min(max(labels), _LONGEST_LABEL, max(width // 4, 2))
@@ -251,30 +251,31 @@ class _LayerRows:
                 row = (*row, *(((_GAP, PLAIN),) if row else ()), *self._cell_of(label, balance))
             rows.append(row if self._cell <= self._width else clip(row, self._width))
         if hidden and most > 1:
-            rows.append(clip(((f" +{hidden} more layer{'s' if hidden > 1 else ''}", DIM),), self._width))
+            rows.append(clip(((f" +{hidden} more layer{'s' if hidden > 1 else ''}", self._look.dim),), self._width))
         return rows
 
     def _cell_of(self, label: Label, balance: ExpertBalance | None) -> Row:
-        text = fit(safe(str(label)), self._labels, self._glyphs.ellipsis)
+        look = self._look
+        text = fit(safe(str(label)), self._labels, look.glyphs.ellipsis)
         if isinstance(label, int):
             text = text.strip().rjust(self._labels)
         codes = load_codes(self._utilization[label], self._strip)
-        head: Row = ((f" {text} ", NAME), *spans(codes, self._glyphs), (" " * (self._strip - len(codes)), PLAIN))
+        head: Row = ((f" {text} ", PLAIN), *spans(codes, look), (" " * (self._strip - len(codes)), PLAIN))
         if balance is None:
-            return (*head, ("  no load".ljust(self._tail + 2), WORSE))
+            return (*head, ("  no load".ljust(self._tail + 2), look.worse))
         row = head
         if self._effective:
-            row = (*row, ("  effective", DIM), (f"{balance.effective:{self._effective + 1}.1f}", VALUE))
-        row = (*row, ("  cv", DIM), (f"{balance.cv:5.2f}", VALUE))
-        style = WORSE if balance.dead else DIM
-        word = "  dead " if self._width >= 60 else " x " if self._glyphs.levels.isascii() else " × "
+            row = (*row, ("  effective", look.dim), (f"{balance.effective:{self._effective + 1}.1f}", look.value))
+        row = (*row, ("  cv", look.dim), (f"{balance.cv:5.2f}", look.value))
+        style = look.worse if balance.dead else look.dim
+        word = "  dead " if self._width >= 60 else " x " if look.glyphs.levels.isascii() else " × "
         return (*row, (f"{word}{len(balance.dead):>{self._digits}}", style))
 
 
 # -- over time ----------------------------------------------------------------------------------------------------
 
 
-def _over_time(course: LoadCourse, width: int, glyphs: Glyphs, most_rows: int) -> list[Row]:
+def _over_time(course: LoadCourse, width: int, look: Look, most_rows: int) -> list[Row]:
     by_layer = is_by_layer(course.utilization)
     labels = course.rows(1, most_rows - 1)
     room = min(max((cell_len(safe(label)) for label, _ in labels), default=0), _LONGEST_LABEL)
@@ -282,8 +283,11 @@ def _over_time(course: LoadCourse, width: int, glyphs: Glyphs, most_rows: int) -
     if not rows or len(rows[0][1]) < 2:
         return []
     what = "imbalance of each layer" if by_layer else "load of each expert"
-    title: Row = ((f" {what}, table by table", DIM),)
+    title: Row = ((f" {what}, table by table", look.dim),)
     return [
         clip(title, width),
-        *(((f" {fit(safe(label), room, glyphs.ellipsis)} ", DIM), *spans(codes, glyphs)) for label, codes in rows),
+        *(
+            ((f" {fit(safe(label), room, look.glyphs.ellipsis)} ", look.dim), *spans(codes, look))
+            for label, codes in rows
+        ),
     ]

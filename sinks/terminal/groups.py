@@ -17,7 +17,7 @@ from m.metrics.performance import SystemMetrics, ThroughputMetrics
 from m.metrics.system import Machine
 from sinks.terminal import numbers
 from sinks.terminal.course import Course
-from sinks.terminal.look import DIM, LOOK, NAME, PLAIN, VALUE, WORSE, Glyphs, Row, Span
+from sinks.terminal.look import PLAIN, Look, Row, Span
 from sinks.terminal.rows import Levels, arrow, clip, pad, row_width, rule, value_style
 from sinks.terminal.state import State
 from sinks.terminal.text import beginning, fit, safe, shorten
@@ -26,26 +26,29 @@ from sinks.terminal.trends import Direction, Trends
 # -- training status ----------------------------------------------------------------------------------------------
 
 
-def status(state: State, trends: Trends, width: int, glyphs: Glyphs, *, experts_missing: bool) -> Levels:
+def status(state: State, trends: Trends, width: int, look: Look, *, experts_missing: bool) -> Levels:
     """Losses with their best so far, learning rate; a word where expert utilization was wanted and never given."""
     step = state.view.snapshot.step if state.view is not None else state.run.initial_step
-    title = rule("status", [f"step {step:>{_digits(state)}}"], width, glyphs)
+    title = rule("status", [f"step {step:>{_digits(state)}}"], width, look)
     losses: list[Row] = []
     courses = state.view.courses if state.view is not None else {}
     for name, course in courses.items():
         if course.last is not None:
-            losses.append(_loss_row(name, course, trends, width, glyphs, _digits(state)))
+            losses.append(_loss_row(name, course, trends, width, look, _digits(state)))
     if not losses and state.learning_rate is None:
         return [[]]  # what was never measured is not shown, not even as missing
     rows = list(losses)
     if state.learning_rate is not None:
         text = numbers.exponent(state.learning_rate)
-        way = arrow("learning_rate", trends.of("learning_rate"), glyphs)
-        rows.append(_value_row("learning_rate", text, value_style(state.learning_rate), way, width, glyphs))
+        way = arrow("learning_rate", trends.of("learning_rate"), look)
+        rows.append(_value_row("learning_rate", text, value_style(state.learning_rate, look), way, width, look))
     full = [title, *rows]
     if experts_missing:
         dash = numbers.number(None)
-        note: Row = (*_value_row("experts", dash, DIM, (" ", PLAIN), width, glyphs), ("  no utilization given", DIM))
+        note: Row = (
+            *_value_row("experts", dash, look.dim, (" ", PLAIN), width, look),
+            ("  no utilization given", look.dim),
+        )
         full.append(clip(note, width))
     return [full, [title, *rows], rows, losses[:2] or rows[:1]]
 
@@ -64,12 +67,12 @@ def _value_width(width: int) -> int:
     return 10 if width >= 50 else 8
 
 
-def _value_row(name: str, text: str, style: Style, way: Span, width: int, glyphs: Glyphs) -> Row:
+def _value_row(name: str, text: str, style: Style, way: Span, width: int, look: Look) -> Row:
     """Name, value and arrow. ``text`` is right-aligned in the value's column."""
     values = _value_width(width)
     names = min(_name_width(width), max(width - values - 3, 4))
     row: Row = (
-        (" " + fit(name, names - 1, glyphs.ellipsis), NAME),
+        (" " + fit(name, names - 1, look.glyphs.ellipsis), PLAIN),
         (text.strip().rjust(values), style),
         (" ", PLAIN),
         way,
@@ -77,31 +80,31 @@ def _value_row(name: str, text: str, style: Style, way: Span, width: int, glyphs
     return clip(row, width)
 
 
-def _loss_row(name: str, course: Course, trends: Trends, width: int, glyphs: Glyphs, digits: int) -> Row:
+def _loss_row(name: str, course: Course, trends: Trends, width: int, look: Look, digits: int) -> Row:
     value = course.last
     text = numbers.number(value, _value_width(width))
     way = Direction.UNKNOWN if course.nonfinite_since is not None else trends.of(name)
-    row = _value_row(name, text, value_style(value), arrow(name, way, glyphs), width, glyphs)
+    row = _value_row(name, text, value_style(value, look), arrow(name, way, look), width, look)
     remark: tuple[Span, ...]
     if course.nonfinite_since is not None:
-        remark = ((f"   since step {course.nonfinite_since:>{digits}}", WORSE),)
+        remark = ((f"   since step {course.nonfinite_since:>{digits}}", look.worse),)
     elif course.best_step is None:
         remark = ()
     elif width < 50:
-        remark = ((f"  best {numbers.number(course.best, 7)}", DIM),)
+        remark = ((f"  best {numbers.number(course.best, 7)}", look.dim),)
     elif width < 60:
-        remark = ((f"  best {numbers.number(course.best, 8)} at {course.best_step:>{digits}}", DIM),)
+        remark = ((f"  best {numbers.number(course.best, 8)} at {course.best_step:>{digits}}", look.dim),)
     else:
         remark = (
-            ("   best ", DIM),
+            ("   best ", look.dim),
             (numbers.number(course.best, 9), PLAIN),
-            (" at step ", DIM),
+            (" at step ", look.dim),
             (f"{course.best_step:>{digits}}", PLAIN),
         )
         if course.nonfinite:
-            remark = (*remark, (f"   {course.nonfinite} not finite", LOOK))
+            remark = (*remark, (f"   {course.nonfinite} not finite", look.notice))
         elif name == "val_loss":
-            remark = (*remark, (f"   measured at {course.last_step:>{digits}}", DIM))
+            remark = (*remark, (f"   measured at {course.last_step:>{digits}}", look.dim))
     return clip((*row, *remark), width)
 
 
@@ -142,38 +145,36 @@ def system_rows(system: SystemMetrics, machine: Machine) -> list[tuple[str, str]
     return rows
 
 
-def performance(
-    speed: Sequence[tuple[str, str]], system: Sequence[tuple[str, str]], width: int, glyphs: Glyphs
-) -> Levels:
+def performance(speed: Sequence[tuple[str, str]], system: Sequence[tuple[str, str]], width: int, look: Look) -> Levels:
     """Speed and system side by side where there is room for two columns, else one after the other."""
     if not speed and not system:
         return [[]]
     if speed and system and width >= 64:
         left = width // 2
-        head = (*rule("speed", [], left, glyphs), *rule("system", [], width - left, glyphs))
+        head = (*rule("speed", [], left, look), *rule("system", [], width - left, look))
         body = []
         for index in range(max(len(speed), len(system))):
-            pair = pad(_pair(speed, index, left), left)
-            body.append(clip((*pair, *_pair(system, index, width - left)), width))
+            pair = pad(_pair(speed, index, left, look), left)
+            body.append(clip((*pair, *_pair(system, index, width - left, look)), width))
         full = [head, *body]
     else:
         full = []
         for title, rows in (("speed", speed), ("system", system)):
             if rows:
-                full += [rule(title, [], width, glyphs), *(_pair(rows, index, width) for index in range(len(rows)))]
+                full += [rule(title, [], width, look), *(_pair(rows, index, width, look) for index in range(len(rows)))]
     short: list[Span] = []
     for name, text in (*speed[:3], *system[:2]):
-        short += [("  " if short else " ", PLAIN), (f"{name} ", DIM), (text.strip(), VALUE)]
+        short += [("  " if short else " ", PLAIN), (f"{name} ", look.dim), (text.strip(), look.value)]
     one = clip(tuple(short), width)
     return [full, [one[: len(one) // 3 * 3]], []]  # whole triples of space, name and number
 
 
-def _pair(rows: Sequence[tuple[str, str]], index: int, width: int) -> Row:
+def _pair(rows: Sequence[tuple[str, str]], index: int, width: int, look: Look) -> Row:
     if index >= len(rows):
         return ()
     name, text = rows[index]
-    style = WORSE if text.strip() in ("nan", "inf", "-inf") else VALUE
-    return clip(((" " + fit(name, min(17, max(width - 1 - len(text), 4))), NAME), (text, style)), width)
+    style = look.worse if text.strip() in ("nan", "inf", "-inf") else look.value
+    return clip(((" " + fit(name, min(17, max(width - 1 - len(text), 4))), PLAIN), (text, style)), width)
 
 
 # -- custom metrics -----------------------------------------------------------------------------------------------
@@ -183,7 +184,7 @@ _LEAST_NAME: Final = 16  # names keep at least so many cells before a column is 
 _MOST_METRIC_ROWS: Final = 50  # more are counted; no screen has room for them, and making them takes time
 
 
-def metrics(known: Mapping[str, Any], trends: Trends, width: int, glyphs: Glyphs) -> Levels:
+def metrics(known: Mapping[str, Any], trends: Trends, width: int, look: Look) -> Levels:
     """Numbers and short strings by name, in as many columns as fit."""
     showable = [(name, value) for name, value in known.items() if _showable(value)]
     if not showable:
@@ -197,10 +198,10 @@ def metrics(known: Mapping[str, Any], trends: Trends, width: int, glyphs: Glyphs
         if names >= min(longest, _LEAST_NAME):
             break
     names = max(min(names, longest if per_row == 1 else names), 4)
-    cells = [_metric_cell(text, name, value, names, trends, glyphs) for text, name, value in shown]
-    title = rule("metrics", [], width, glyphs)
+    cells = [_metric_cell(text, name, value, names, trends, look) for text, name, value in shown]
+    title = rule("metrics", [], width, look)
     full, four, two, one = (
-        _some_metrics(cells, len(showable), per_row, rows, width) for rows in (_MOST_METRIC_ROWS, 4, 2, 1)
+        _some_metrics(cells, len(showable), per_row, rows, width, look) for rows in (_MOST_METRIC_ROWS, 4, 2, 1)
     )
     return [[title, *full], [title, *four], [title, *two], one, []]
 
@@ -209,13 +210,13 @@ def _showable(value: Any) -> bool:
     return isinstance(value, (int, float)) or (isinstance(value, str) and 0 < len(value) <= 40)
 
 
-def _metric_cell(text: str, name: str, value: Any, names: int, trends: Trends, glyphs: Glyphs) -> tuple[Span, ...]:
-    label: Span = (fit(text, names, glyphs.ellipsis) + " ", NAME)
+def _metric_cell(text: str, name: str, value: Any, names: int, trends: Trends, look: Look) -> tuple[Span, ...]:
+    label: Span = (fit(text, names, look.glyphs.ellipsis) + " ", PLAIN)
     if isinstance(value, str):
-        word = shorten(safe(value), _METRIC_VALUE, glyphs.ellipsis)
-        return (label, (" " * (_METRIC_VALUE - cell_len(word)) + word, VALUE), ("  ", PLAIN))
-    sign, style = arrow(name, trends.of(name), glyphs)
-    return (label, (numbers.metric(value, _METRIC_VALUE), value_style(value)), (f" {sign}", style))
+        word = shorten(safe(value), _METRIC_VALUE, look.glyphs.ellipsis)
+        return (label, (" " * (_METRIC_VALUE - cell_len(word)) + word, look.value), ("  ", PLAIN))
+    sign, style = arrow(name, trends.of(name), look)
+    return (label, (numbers.metric(value, _METRIC_VALUE), value_style(value, look)), (f" {sign}", style))
 
 
 def _metric_rows(cells: Sequence[tuple[Span, ...]], per_row: int, most: int, width: int) -> list[Row]:
@@ -228,7 +229,9 @@ def _metric_rows(cells: Sequence[tuple[Span, ...]], per_row: int, most: int, wid
     return rows
 
 
-def _some_metrics(cells: Sequence[tuple[Span, ...]], of: int, per_row: int, rows: int, width: int) -> list[Row]:
+def _some_metrics(
+    cells: Sequence[tuple[Span, ...]], of: int, per_row: int, rows: int, width: int, look: Look
+) -> list[Row]:
     """The first of ``of`` metrics, as many as fit into ``rows``, and how many more there are."""
     room = rows * per_row
     if of <= room:
@@ -237,17 +240,19 @@ def _some_metrics(cells: Sequence[tuple[Span, ...]], of: int, per_row: int, rows
     some = _metric_rows(cells, per_row, kept, width)
     more = f"   +{of - kept} more"
     if row_width(some[-1]) + len(more) <= width:
-        some[-1] = (*some[-1], (more, DIM))
+        some[-1] = (*some[-1], (more, look.dim))
     return some
 
 
 # -- alerts -------------------------------------------------------------------------------------------------------
 
 
-def alerts(raised: Sequence[Alert], width: int, glyphs: Glyphs) -> Levels:
+def alerts(raised: Sequence[Alert], width: int, look: Look) -> Levels:
     """The newest alerts, one a row, the newest last."""
     rows: list[Row] = []
     for alert in raised[-3:]:
         text = f"step {alert.step}  {safe(alert.rule).replace('_', ' ')}: {safe(alert.message)}"
-        rows.append(clip(((" ! ", LOOK), (beginning(text, width - 3, glyphs.ellipsis), LOOK)), width))
+        rows.append(
+            clip(((" ! ", look.notice), (beginning(text, width - 3, look.glyphs.ellipsis), look.notice)), width)
+        )
     return [rows, rows[-1:]]

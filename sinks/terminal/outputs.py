@@ -83,7 +83,7 @@ class Pinned:
         self._screen.attach(self)
 
     def rows(self, width: int, height: int) -> list[Row]:
-        return self._dashboard.rows(width, height, self._console)
+        return self._dashboard.rows(width, height, self._console, paced=True)
 
     def text_due(self) -> str:
         return self._plain.next()

@@ -14,7 +14,7 @@ from m.metrics.run import Run, run_begun_by
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.terminal.config import VisualizationConfig, check
 from sinks.terminal.dashboard import Dashboard
-from sinks.terminal.look import glyphs_for
+from sinks.terminal.look import look_for
 from sinks.terminal.outputs import Nowhere, Output, is_in_memory, output_for
 from sinks.terminal.state import State
 
@@ -52,7 +52,9 @@ class TerminalSink:
         self.background: bool | None = False if is_in_memory(self.console) else None
         """What the hub is asked for: a console in memory is written to by the caller's thread up to the end."""
         self._state = State(interval=self.config.table_update_interval)
-        self._dashboard = Dashboard(self.config, self._state, glyphs_for(self.console.encoding), clock)
+        colors = None if self.console.no_color else self.console.color_system
+        look = look_for(self.config.theme, self.console.encoding, colors)
+        self._dashboard = Dashboard(self.config, self._state, look, clock)
         self._output: Output | None = None
         self._closed = False
 

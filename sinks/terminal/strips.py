@@ -13,7 +13,7 @@ from typing import Final
 
 from m.metrics.experts import DEAD_BELOW, OVERLOADED_FROM, ExpertBalance, relative_loads
 from m.metrics.loads import Loads
-from sinks.terminal.look import BAR, LOOK, WORSE, Glyphs, Span
+from sinks.terminal.look import Glyphs, Look, Span
 
 FAIR: Final = 3
 """The code of about the fair share, between 5/6 and 7/6 of it. Each level is a third of it, from 0 to 6."""
@@ -26,8 +26,6 @@ _LEVELS: Final = 7
 _SEVERITY: Final = bytes((4, 3, 2, 1, 2, 3, 4, 5, 6, 0))
 """Of each code, where it stands for one of several experts."""
 _PURE_UP_TO: Final = 256
-
-_STYLES: Final = (*(BAR,) * _LEVELS, LOOK, WORSE, BAR)
 
 worst_load: Final[Callable[[int], int]] = _SEVERITY.__getitem__
 """A key by which the worst of several codes of experts is the largest."""
@@ -69,11 +67,12 @@ def worst_of(codes: bytes, group: int) -> bytes:
     return bytes([max(codes[at : at + group], key=worst_load) for at in range(0, len(codes), group)])
 
 
-def spans(codes: Sequence[int], glyphs: Glyphs) -> tuple[Span, ...]:
+def spans(codes: Sequence[int], look: Look) -> tuple[Span, ...]:
     """The cells; runs of one style are joined."""
-    signs = [sign(code, glyphs) for code in range(MISSING + 1)]
+    signs = [sign(code, look.glyphs) for code in range(MISSING + 1)]
+    styles = (*(look.bar,) * _LEVELS, look.notice, look.worse, look.bar)
     return tuple(
-        ("".join([signs[code] for code in run]), style) for style, run in groupby(codes, key=_STYLES.__getitem__)
+        ("".join([signs[code] for code in run]), style) for style, run in groupby(codes, key=styles.__getitem__)
     )
 
 

@@ -64,9 +64,7 @@ class Normalizer:
         return np.asarray((values - self.mean) / self.std, dtype=np.float32)
 
 
-def observe(
-    parameters: FlightParameters, position: Floats, velocity: Floats, *, rng: np.random.Generator
-) -> Floats:
+def observe(parameters: FlightParameters, position: Floats, velocity: Floats, *, rng: np.random.Generator) -> Floats:
     """Observe the window, noise included: shape ``(n, n_features)``.
 
     `position` and `velocity` are the true states at the window's times, shape ``(WINDOW, n, 3)``. Features:

@@ -6,6 +6,7 @@ import os
 import time
 from pathlib import Path
 
+from m.examples.trajectory_3d.faults import FaultyTrainer
 from m.examples.trajectory_3d.training import StepResult, TrajectoryTrainer
 from m.hub.hub import MetricsHub
 from m.metrics.snapshot import TrainingSnapshot
@@ -16,15 +17,24 @@ from sinks.terminal.config import VisualizationConfig
 from sinks.terminal.sink import TerminalSink
 
 DEFAULT_STEPS = 1000
+FAULT_AFTER = 0.6
+"""Part of the run after which a planted fault happens."""
 
 
 def run_demo(
-    *, steps: int | None = None, experts: int = 8, out: Path | None = None, plots: bool = True, seed: int = 0
+    *,
+    steps: int | None = None,
+    experts: int = 8,
+    out: Path | None = None,
+    plots: bool = True,
+    seed: int = 0,
+    fault: str | None = None,
 ) -> int:
     """Train and show; gives the exit status: 0, or 130 after Ctrl-C.
 
     ``steps`` None means `DEFAULT_STEPS`. ``out`` is the folder for the journal and the figure, None a new one named
-    after the time below ``runs``. Whatever was recorded is kept when the run is interrupted.
+    after the time below ``runs``. ``fault``, one of `m.examples.trajectory_3d.faults.FAULTS`, happens after six tenths
+    of the run. Whatever was recorded is kept when the run is interrupted.
     """
     total = DEFAULT_STEPS if steps is None else steps
     folder = out if out is not None else Path("runs") / time.strftime("%Y-%m-%d_%H-%M-%S")
@@ -32,7 +42,7 @@ def run_demo(
     journal = JsonlSink(folder / "journal.jsonl")
     figure = PlotSink.moe(n_experts=experts) if plots else None
     terminal = TerminalSink(VisualizationConfig(table_update_interval=10))
-    trainer = TrajectoryTrainer(n_experts=experts, seed=seed, total_steps=total)
+    trainer = trainer_of(total, experts, seed, fault)
     status = 0
     with MetricsHub([journal, *([figure] if figure is not None else []), terminal]) as hub:
         hub.start(total_steps=total, description="trajectory MoE")
@@ -48,6 +58,13 @@ def run_demo(
         left.append(f"figure   {os.path.relpath(path)}")
     print_safely("\n".join(left))  # piped to a reader that has left, say
     return status
+
+
+def trainer_of(steps: int, experts: int = 8, seed: int = 0, fault: str | None = None) -> TrajectoryTrainer:
+    """The training that the demo shows."""
+    if fault is None:
+        return TrajectoryTrainer(n_experts=experts, seed=seed, total_steps=steps)
+    return FaultyTrainer(fault, round(FAULT_AFTER * steps), n_experts=experts, seed=seed, total_steps=steps)
 
 
 def snapshot_of_step(result: StepResult) -> TrainingSnapshot:

@@ -38,9 +38,7 @@ def grouped_linear(rows: Floats, weight: Floats, bias: Floats, bounds: Integers)
     return out
 
 
-def grouped_linear_backward(
-    rows: Floats, weight: Floats, bounds: Integers, grad: Floats
-) -> tuple[Floats, Floats]:
+def grouped_linear_backward(rows: Floats, weight: Floats, bounds: Integers, grad: Floats) -> tuple[Floats, Floats]:
     """Gradients for the weight and the bias of `grouped_linear`, given `grad` for its result."""
     grad_weight = np.empty_like(weight)
     grad_bias = np.empty((len(weight), weight.shape[2]), dtype=weight.dtype)

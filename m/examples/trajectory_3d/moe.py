@@ -138,9 +138,7 @@ class MixtureOfExperts:
         grad_hidden_weight, grad_hidden_bias = grouped_linear_backward(
             done.rows, p["hidden_weight"], done.bounds, grad_hidden
         )
-        grad_logits = route_backward(
-            done.routing, grad_gates.reshape(-1, self.top_k), balance_weight=balance_weight
-        )
+        grad_logits = route_backward(done.routing, grad_gates.reshape(-1, self.top_k), balance_weight=balance_weight)
         return {
             "router_weight": matmul(done.inputs.T, grad_logits),
             "router_bias": grad_logits.sum(axis=0),

@@ -1,0 +1,236 @@
+"""Experts that get next to nothing, and routing that uses few of them.
+
+Both rules look at one mapping of expert -> load at a time, under a label: the layer, or None where there is but one.
+Loads may be shares or counts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping
+from itertools import pairwise
+from typing import Any, Final
+
+from m.health.parameters import share, whole
+from m.metrics.alerts import Alert
+from m.metrics.experts import DEAD_BELOW, entropy_of
+from m.metrics.run import Run
+from m.metrics.snapshot import TrainingSnapshot
+
+Loads = Mapping[int, float]
+
+_ENOUGH: Final = 30.0
+"""So many tokens an expert with its fair share would have got: that it gets none by chance is one in 10^13."""
+_ENOUGH_TOGETHER: Final = 4.0
+"""So many tokens for each expert show how many are used; with fewer even routing looks uneven."""
+_ALIVE: Final = 4.0
+"""A dead expert lives again with so many times the load below which it was dead."""
+_GAP: Final = 64
+"""Snapshots between two alerts of one rule."""
+_MOST_NAMED: Final = 5
+_ROUNDING: Final = 1e-6
+"""Of all loads together: what differs by less differs by rounding."""
+_AT_ONCE: Final = 32
+"""So many experts are looked at in one snapshot, in one layer at least; the layers take turns."""
+_SELDOM: Final = 64
+"""A single mapping is looked at every second time; one with more than twice so many experts less often."""
+
+
+class _Layers:
+    """What both rules share: which mappings are looked at, and when something may be said."""
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self._snapshot = 0
+        self._told_at = -_GAP
+        self._measured = 0
+
+    def start(self, run: Run) -> None:
+        """Forget what was."""
+        self._begin()
+
+    def watch(self, snapshot: TrainingSnapshot) -> Alert | None:
+        """What is wrong with the experts of ``snapshot``."""
+        self._snapshot += 1
+        utilization: Mapping[Any, Any] = snapshot.expert_utilization  # of the experts, or of layers
+        if not utilization:
+            return None
+        measured = self._measured
+        self._measured = measured + 1
+        first = next(iter(utilization.values()))
+        if isinstance(first, dict):
+            labels = list(utilization)
+            some = min(max(_AT_ONCE // (len(first) or 1), 1), len(labels))
+            for place in range(some):
+                label = labels[(measured * some + place) % len(labels)]
+                self._look(snapshot.step, label, utilization[label])
+        elif measured % max(len(utilization) // _SELDOM, 2) == 0:
+            self._look(snapshot.step, None, utilization)
+        else:
+            return None
+        if self._snapshot - self._told_at < _GAP:
+            return None
+        said = self._news(snapshot.step)
+        if said is not None:
+            self._told_at = self._snapshot
+        return said
+
+    def _look(self, step: int, label: Hashable, loads: Loads) -> None:
+        raise NotImplementedError
+
+    def _news(self, step: int) -> Alert | None:
+        raise NotImplementedError
+
+
+class DeadExperts(_Layers):
+    """``dead_experts``: experts got less than ``share`` of their fair share, ``patience`` looks in a row.
+
+    And as many times as it takes for an expert with its fair share to have got 30 tokens: with few tokens and many
+    experts it is chance that leaves an expert out. How many tokens there are is not known; the smallest difference
+    between two loads stands for one, which is never too many. One alert names all that are new; an expert that has had
+    four times that much again may be told anew. A look is taken at every second mapping, less often above 128 experts;
+    of many layers at some in each snapshot, in turn.
+
+    Experts that get no tokens are why balancing losses exist: Shazeer et al. 2017, section 4; Fedus et al. 2021
+    (Switch Transformer), section 2.2.
+    """
+
+    def __init__(self, share: float = DEAD_BELOW, patience: int = 20) -> None:
+        self.share = _share("share", share)
+        self.patience = whole("patience", patience, at_least=1)
+        super().__init__()
+
+    def _begin(self) -> None:
+        super()._begin()
+        self._below: dict[Hashable, dict[int, tuple[int, float, int]]] = {}  # since: looks, tokens, first step
+        self._tokens: dict[Hashable, float] = {}
+        self._dead: dict[Hashable, set[int]] = {}
+        self._new: list[tuple[Hashable, int, int]] = []  # not told yet
+        self._of = 0
+
+    def _look(self, step: int, label: Hashable, loads: Loads) -> None:
+        n = len(loads)
+        total = sum(loads.values())
+        if not 0.0 < total < math.inf or n < 2:
+            return
+        limit = self.share * total / n
+        below = self._below.get(label)
+        dead = self._dead.get(label)
+        if not below and not dead and min(loads.values()) >= limit:
+            return  # the common case: all are alive
+        tokens = self._tokens[label] = max(self._tokens.get(label, 0.0), total / _least_part(loads, total))
+        self._of = n
+        before = below or {}
+        now: dict[int, tuple[int, float, int]] = {}
+        for expert, load in loads.items():
+            if load < limit:
+                looks, fair, since = before.get(expert, (0, 0.0, step))
+                looks, fair = looks + 1, fair + tokens / n
+                now[expert] = (looks, fair, since)
+                if looks >= self.patience and fair >= _ENOUGH and (dead is None or expert not in dead):
+                    dead = self._dead.setdefault(label, set())
+                    dead.add(expert)
+                    self._new.append((label, expert, since))
+            elif dead and expert in dead and load >= _ALIVE * limit:
+                dead.discard(expert)
+        self._below[label] = now
+
+    def _news(self, step: int) -> Alert | None:
+        if not self._new:
+            return None
+        new, self._new = self._new, []
+        since = min(since for _, _, since in new)
+        few = f"less than {100 * self.share:g} % of the fair share since step {since}"
+        if len(new) == 1:
+            words = f"{_named(new)} of {self._of} gets {few}"
+        else:
+            words = f"{len(new)} experts get {few}: {_named(new)}"
+        return Alert(step, "dead_experts", words, float(len(new)))
+
+
+class CollapsedRouting(_Layers):
+    """``collapsed_routing``: no more than ``effective`` of the experts are used, together over ``patience`` looks.
+
+    Used is measured by effective experts, e to the Shannon entropy of the loads (Hill 1973; see
+    `m.metrics.experts.ExpertBalance`), over their number. The loads of ``patience`` looks are added up, more of them
+    until there are four tokens for each expert, and that begins anew with each look at which more could be in use.
+    Armed again by such a look. A look is taken as in `DeadExperts`.
+
+    Routing that feeds itself, more tokens for whoever learned more, is the collapse that Shazeer et al. 2017 describe
+    in section 4. Half is far below what balanced models show and above what top-1 and top-2 routing collapse to.
+    """
+
+    def __init__(self, effective: float = 0.5, patience: int = 20) -> None:
+        self.effective = _share("effective", effective)
+        self.patience = whole("patience", patience, at_least=1)
+        super().__init__()
+
+    def _begin(self) -> None:
+        super()._begin()
+        self._sums: dict[Hashable, dict[int, float]] = {}
+        self._looks: dict[Hashable, int] = {}
+        self._tokens: dict[Hashable, float] = {}
+        self._collapsed: set[Hashable] = set()
+        self._new: list[tuple[Hashable, float, int]] = []
+
+    def _look(self, step: int, label: Hashable, loads: Loads) -> None:
+        n = len(loads)
+        total = sum(loads.values())
+        if not 0.0 < total < math.inf or n < 2:
+            return
+        # e to the entropy is at least 1 / (largest share), so this many are in use
+        if total > self.effective * n * max(loads.values()):
+            if label in self._looks:
+                del self._looks[label], self._sums[label]
+            self._collapsed.discard(label)
+            return
+        tokens = self._tokens[label] = max(self._tokens.get(label, 0.0), total / _least_part(loads, total))
+        sums = self._sums.setdefault(label, dict.fromkeys(loads, 0.0))
+        for expert, load in loads.items():
+            sums[expert] = sums.get(expert, 0.0) + max(load, 0.0) / total
+        looks = self._looks[label] = self._looks.get(label, 0) + 1
+        if looks < self.patience or looks * tokens < _ENOUGH_TOGETHER * n:
+            return
+        used = math.exp(entropy_of(sums.values()))
+        del self._looks[label], self._sums[label]
+        if used > self.effective * n * (1 + 1e-9):
+            self._collapsed.discard(label)
+        elif label not in self._collapsed:
+            self._collapsed.add(label)
+            self._new.append((label, used, n))
+
+    def _news(self, step: int) -> Alert | None:
+        if not self._new:
+            return None
+        new, self._new = self._new, []
+        label, used, n = min(new, key=lambda each: each[1] / each[2])
+        where = "" if label is None else f"layer {label} "
+        more = f"; {len(new) - 1} more layers have collapsed" if len(new) > 1 else ""
+        words = f"{where}uses {n} experts as if there were {used:.1f}{more}".strip()
+        return Alert(step, "collapsed_routing", words if where else f"the router {words}", used)
+
+
+def _least_part(loads: Loads, total: float) -> float:
+    """The smallest difference between two loads, or between a load and none: at least what one token is."""
+    rounding = _ROUNDING * total
+    ordered = sorted([0.0, *loads.values()])
+    return min([above - below for below, above in pairwise(ordered) if above - below > rounding], default=total)
+
+
+def _named(new: list[tuple[Hashable, int, int]]) -> str:
+    """The experts by number, those of one layer together: ``layer 3: experts 0, 5``."""
+    by_layer: dict[Hashable, list[int]] = {}
+    for label, expert, _ in sorted(new[:_MOST_NAMED], key=lambda each: (str(each[0]), each[1])):
+        by_layer.setdefault(label, []).append(expert)
+    parts = []
+    for label, experts in by_layer.items():
+        word = "expert" if len(experts) == 1 else "experts"
+        where = "" if label is None else f"layer {label}: "
+        parts.append(f"{where}{word} {', '.join(map(str, experts))}")
+    more = f" and {len(new) - _MOST_NAMED} more" if len(new) > _MOST_NAMED else ""
+    return "; ".join(parts) + more
+
+
+_share = share  # a parameter of the classes above has the same name

@@ -1,0 +1,92 @@
+"""Training that has become slow."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from m.health.parameters import number
+from m.health.robust import median
+from m.metrics.alerts import Alert
+from m.metrics.run import Run
+from m.metrics.snapshot import TrainingSnapshot
+
+_BLOCK: Final = 10
+"""Intervals of which the median is one duration."""
+_BEFORE: Final = 64
+"""So many durations are what it is compared with ..."""
+_LEAST_BEFORE: Final = 4
+"""... and so many are needed."""
+
+
+class ThroughputDrop:
+    """``throughput_drop``: a step takes more than ``times`` as long as it did, and has done so for ``seconds``.
+
+    A duration is the median time per step of 10 intervals, each from one snapshot to the next but one, so that a
+    validation, a checkpoint and the compilation at the beginning do not count; where batch size and sequence length are
+    known it is the time per sample or token. It is compared with the median of the last 64 such durations, of which
+    there have to be 4. Intervals in which the step did not grow are left out, and one of several steps counts as their
+    mean. After the alert the new pace is what later ones are compared with. ``clock`` gives seconds and never goes
+    back.
+    """
+
+    def __init__(
+        self, times: float = 2.0, seconds: float = 5.0, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.times = number("times", times, above=1.0)
+        self.seconds = number("seconds", seconds, above=0.0)
+        self._clock = clock
+        self._begin()
+
+    def _begin(self) -> None:
+        self._other = False
+        self._step: int | None = None
+        self._at = 0.0
+        self._block: list[float] = []
+        self._before: deque[float] = deque(maxlen=_BEFORE)
+        self._slow_s = 0.0
+        self._block_s = 0.0
+
+    def start(self, run: Run) -> None:
+        """Forget what was."""
+        self._begin()
+
+    def watch(self, snapshot: TrainingSnapshot) -> Alert | None:
+        """Whether training has become slow by ``snapshot``."""
+        self._other = other = not self._other
+        if other:
+            return None
+        now = self._clock()
+        step = snapshot.step
+        taken, self._at = now - self._at, now
+        before, self._step = self._step, step
+        if before is None or step <= before:
+            return None
+        self._block_s += taken
+        block = self._block
+        block.append(taken / ((step - before) * (snapshot.batch_size or 1) * (snapshot.sequence_length or 1)))
+        if len(block) < _BLOCK:
+            return None
+        duration = median(block)
+        spent, self._block_s = self._block_s, 0.0
+        block.clear()
+        return self._judge(step, duration, spent)
+
+    def _judge(self, step: int, duration: float, spent: float) -> Alert | None:
+        if len(self._before) < _LEAST_BEFORE:
+            self._before.append(duration)
+            return None
+        usual = median(self._before)
+        if duration <= self.times * usual:
+            self._slow_s = 0.0
+            self._before.append(duration)
+            return None
+        self._slow_s += spent
+        if self._slow_s < self.seconds:
+            return None
+        self._slow_s = 0.0
+        self._before.clear()
+        slower = duration / usual if usual > 0.0 else float("inf")
+        return Alert(step, "throughput_drop", f"a step takes {slower:.1f} times as long as it did", 1.0 / slower)

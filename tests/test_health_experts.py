@@ -1,0 +1,86 @@
+"""Experts that get nothing and routing that has collapsed are told; few tokens and a rough start are not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from health_doubles import experts, raised, routed
+
+from m import CollapsedRouting, DeadExperts, TrainingSnapshot
+
+EVEN = [1.0] * 8
+
+
+def test_a_dead_expert_is_told_once_by_number_within_fifty_steps() -> None:
+    dead = [*EVEN[:3], 0.0, *EVEN[4:]]
+    alerts = raised(DeadExperts(), experts(routed(EVEN, 512, 300) + routed(dead, 512, 3000)))
+    assert len(alerts) == 1
+    assert 300 < alerts[0].step < 350
+    assert alerts[0].message == "expert 3 of 8 gets less than 5 % of the fair share since step 300"
+
+
+def test_many_dead_experts_are_one_alert_that_names_some() -> None:
+    alerts = raised(DeadExperts(), experts([{each: float(each >= 64) for each in range(128)}] * 500))
+    assert [alert.message for alert in alerts] == [
+        "64 experts get less than 5 % of the fair share since step 0: experts 0, 1, 2, 3, 4 and 59 more"
+    ]
+    assert alerts[0].value == 64
+
+
+def test_an_expert_that_dies_later_is_another_alert() -> None:
+    first, both = [0.0, *EVEN[1:]], [0.0, *EVEN[1:5], 0.0, 1.0, 1.0]
+    alerts = raised(DeadExperts(), experts(routed(EVEN, 512, 100) + routed(first, 512, 60) + routed(both, 512, 400)))
+    assert ["expert 0 of 8" in alerts[0].message, "expert 5 of 8" in alerts[1].message] == [True, True]
+    assert len(alerts) == 2
+
+
+def test_an_expert_that_comes_back_may_die_again() -> None:
+    dead = [0.0, *EVEN[1:]]
+    course = [weights for _ in range(2) for weights in (EVEN, dead)]
+    alerts = raised(DeadExperts(), experts([each for weights in course for each in routed(weights, 512, 200)]))
+    assert [alert.step // 200 for alert in alerts] == [1, 3]
+
+
+def test_counts_are_as_good_as_shares() -> None:
+    counts: list[dict[Any, Any]] = [{0: 0, 1: 700, 2: 650, 3: 698}] * 60
+    (alert,) = raised(DeadExperts(), experts(counts))
+    assert alert.message.startswith("expert 0 of 4")
+
+
+def test_few_tokens_for_many_experts_leave_experts_out_by_chance_and_that_is_no_alert() -> None:
+    few = experts(routed([1.0] * 256, 16, 2000))
+    assert raised(DeadExperts(), few) == []
+    assert raised(CollapsedRouting(), few) == []
+
+
+def test_utilization_that_is_given_now_and_then_counts_where_it_is_given() -> None:
+    dead = routed([0.0, *EVEN[1:]], 512, 60)
+    sparse = [
+        TrainingSnapshot(step, 1.0, expert_utilization=dead[step // 10] if step % 10 == 0 else None)
+        for step in range(600)
+    ]
+    assert len(raised(DeadExperts(), sparse)) == 1
+
+
+def test_collapsed_routing_is_told_once_within_fifty_steps() -> None:
+    two = [1.0, 1.0, *[0.001] * 6]
+    alerts = raised(CollapsedRouting(), experts(routed(EVEN, 512, 300) + routed(two, 512, 2000)))
+    assert len(alerts) == 1
+    assert 300 < alerts[0].step < 350
+    assert alerts[0].message == "the router uses 8 experts as if there were 2.1"
+
+
+def test_four_experts_of_which_two_are_always_chosen_have_collapsed() -> None:
+    assert len(raised(CollapsedRouting(), experts([{0: 0.5, 1: 0.5, 2: 0.0, 3: 0.0}] * 100))) == 1
+
+
+def test_routing_that_is_only_uneven_is_not_told() -> None:
+    uneven = [4.0, 3.0, 2.0, 2.0, 1.0, 1.0, 1.0, 0.5]
+    assert raised(CollapsedRouting(), experts(routed(uneven, 512, 1000))) == []
+    assert raised(DeadExperts(), experts(routed(uneven, 512, 1000))) == []
+
+
+def test_loads_that_are_no_loads_are_passed_over() -> None:
+    odd: list[dict[Any, Any]] = [{0: float("nan"), 1: 1.0}, {0: 0.0, 1: 0.0}, {0: 1.0}, {0: -1.0, 1: 0.5}, {}] * 50
+    assert raised(DeadExperts(), experts(odd)) == []
+    assert raised(CollapsedRouting(), experts(odd)) == []

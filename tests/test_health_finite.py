@@ -1,0 +1,63 @@
+"""NaN and infinities are told once each time they begin."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from health_doubles import losses, raised
+
+from m import NonFiniteGradient, NonFiniteLoss, TrainingSnapshot
+
+
+def test_ten_thousand_nans_are_one_alert_at_the_first() -> None:
+    alerts = raised(NonFiniteLoss(), losses([1.0] * 5 + [math.nan] * 10_000))
+    assert [str(alert) for alert in alerts] == ["step 5  non finite loss: train_loss is nan"]
+
+
+def test_a_nan_every_other_step_is_one_alert() -> None:
+    assert len(raised(NonFiniteLoss(), losses([1.0, math.inf] * 500))) == 1
+
+
+def test_it_is_told_again_after_it_was_well_for_a_while() -> None:
+    alerts = raised(NonFiniteLoss(), losses([math.nan] + [1.0] * 100 + [-math.inf]))
+    assert [alert.step for alert in alerts] == [0, 101]
+
+
+def test_what_was_not_measured_is_no_recovery() -> None:
+    sparse = [math.nan if step % 100 == 0 else None for step in range(1000)]
+    assert [alert.step for alert in raised(NonFiniteLoss(), losses(sparse))] == [0]
+
+
+def test_losses_of_one_step_are_named_together_and_later_ones_by_themselves() -> None:
+    nan = math.nan
+    snapshots = [
+        TrainingSnapshot(0, nan, aux_loss=nan),
+        *[TrainingSnapshot(step, nan, aux_loss=nan) for step in range(1, 60)],
+        TrainingSnapshot(60, nan, val_loss=math.inf),
+    ]
+    assert [alert.message for alert in raised(NonFiniteLoss(), snapshots)] == [
+        "train_loss is nan and aux_loss is nan",
+        "val_loss is inf",
+    ]
+
+
+def gradients(values: list[float | None]) -> list[TrainingSnapshot]:
+    return [TrainingSnapshot(step, 1.0, gradient_norm=value) for step, value in enumerate(values)]
+
+
+def test_the_overflows_of_a_loss_scale_are_no_alert() -> None:
+    inf = math.inf
+    search = [inf] * 6 + [1.0] * 2000 + [inf] + [1.0] * 2000 + [inf, math.nan]
+    assert raised(NonFiniteGradient(), gradients([*search])) == []
+
+
+def test_a_gradient_that_stays_non_finite_is_one_alert() -> None:
+    alerts = raised(NonFiniteGradient(), gradients([1.0] * 3 + [math.nan] * 5000))
+    assert [str(alert) for alert in alerts] == ["step 12  non finite gradient: gradient_norm is nan, 10 times in a row"]
+
+
+@pytest.mark.parametrize("given", [0, -1, 1.5, True, "3"])
+def test_a_count_is_a_positive_whole_number(given: object) -> None:
+    with pytest.raises((TypeError, ValueError), match="in_a_row must be"):
+        NonFiniteGradient(in_a_row=given)  # type: ignore[arg-type]

@@ -1,0 +1,78 @@
+"""A loss that jumps is told; noise, however it is made, is not."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+from health_doubles import losses, noisy, raised
+
+from m import LossSpike
+
+
+def test_a_jump_is_told_with_its_height() -> None:
+    values = noisy(lambda step: 1.0, 300)
+    values[200] = 3.0
+    (alert,) = raised(LossSpike(), losses(values))
+    assert (alert.step, alert.rule, alert.value) == (200, "loss_spike", 3.0)
+    assert alert.message.startswith("3, ")
+    assert "deviations above the running median 1" in alert.message or "median 0.9" in alert.message
+
+
+def test_a_spike_of_many_steps_is_one_alert() -> None:
+    values = noisy(lambda step: 1.0, 600)
+    values[200:230] = [8.0 * math.exp(-step / 10) + 1.0 for step in range(30)]
+    assert [alert.step for alert in raised(LossSpike(), losses(values))] == [200]
+
+
+def test_later_spikes_are_news_when_they_are_higher() -> None:
+    values = noisy(lambda step: 1.0, 1000)
+    values[200], values[400], values[600] = 3.0, 3.0, 30.0
+    assert [alert.step for alert in raised(LossSpike(), losses(values))] == [200, 600]
+
+
+def test_a_spike_like_one_long_ago_is_told_again() -> None:
+    values = noisy(lambda step: 1.0, 4000)
+    values[200] = values[3500] = 3.0
+    assert [alert.step for alert in raised(LossSpike(), losses(values))] == [200, 3500]
+
+
+def test_none_and_nan_in_between_change_nothing() -> None:
+    values: list[float | None] = list(noisy(lambda step: 1.0, 300))
+    values[200] = 3.0
+    with_gaps = [value for each in values for value in (each, None, math.nan)]
+    assert [alert.step for alert in raised(LossSpike(), losses(with_gaps))] == [600]
+
+
+@pytest.mark.parametrize("loss", [0.0, 1.0, -3.0])
+def test_a_loss_without_any_noise_may_rise_a_little(loss: float) -> None:
+    assert raised(LossSpike(), losses([loss] * 200 + [loss + 0.05 * abs(loss)] * 200)) == []
+
+
+def test_a_falling_loss_and_a_drop_are_no_spikes() -> None:
+    falling = noisy(lambda step: 0.1 + 10 * math.exp(-step / 50), 500)
+    assert raised(LossSpike(), losses(falling + noisy(lambda step: 0.02, 500))) == []
+
+
+def test_one_task_in_five_with_a_higher_loss_is_no_spike() -> None:
+    draw = random.Random(0)
+    mixed = [draw.gauss(3.0, 0.1) if draw.random() < 0.2 else draw.gauss(1.0, 0.01) for _ in range(2000)]
+    assert raised(LossSpike(), losses(mixed)) == []
+
+
+def test_the_first_losses_are_only_looked_at() -> None:
+    assert raised(LossSpike(), losses([1.0] * 20 + [50.0] + [1.0] * 100)) == []
+
+
+def test_losses_at_the_end_of_the_floats_are_losses() -> None:
+    assert raised(LossSpike(), losses([1e308, -1e308, 5e-324, 0.0] * 200)) == []
+
+
+def test_a_bad_parameter_is_named() -> None:
+    with pytest.raises(ValueError, match="deviations must be a finite number above 0; got -1"):
+        LossSpike(deviations=-1)
+    with pytest.raises(TypeError, match=r"window must be a whole number; got 2\.5"):
+        LossSpike(window=2.5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="window must be 8 or more; got 3"):
+        LossSpike(window=3)

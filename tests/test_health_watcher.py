@@ -1,0 +1,135 @@
+"""Rules of any kind are asked about every snapshot, say each thing once, and hurt nobody when they fail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from m import Alert, LossSpike, Plateau, Run, TrainingSnapshot, default_rules
+from m.health.rule import Rule
+from m.health.watcher import QUIET, Watcher
+
+
+def watched(*rules: Rule, steps: int = 3) -> tuple[list[Alert], list[str]]:
+    """The alerts over some snapshots, and the names of the rules that failed."""
+    failed: list[str] = []
+
+    def note(name: str, error: BaseException) -> bool:
+        failed.append(f"{name}: {error}")
+        return False
+
+    watcher = Watcher(rules, note)
+    watcher.start(Run())
+    return [alert for step in range(steps) for alert in watcher.watch(TrainingSnapshot(step, step / 10))], failed
+
+
+def loss_above_one(snapshot: TrainingSnapshot) -> str | None:
+    return f"it is {snapshot.train_loss}" if snapshot.train_loss > 1 else None
+
+
+class Counting:
+    """A rule with a memory."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def start(self, run: Run) -> None:
+        self.seen = 0
+
+    def watch(self, snapshot: TrainingSnapshot) -> str | None:
+        self.seen += 1
+        return "two" if self.seen == 2 else None
+
+
+def test_a_sentence_becomes_an_alert_that_has_the_name_of_the_rule() -> None:
+    alerts, failed = watched(loss_above_one, Counting(), lambda snapshot: "always", steps=12)
+    assert alerts == [
+        Alert(0, "own_rule", "always"),
+        Alert(1, "counting", "two"),
+        Alert(11, "loss_above_one", "it is 1.1"),
+    ]
+    assert failed == []
+
+
+def test_what_is_said_again_and_again_is_one_alert() -> None:
+    alerts, _ = watched(loss_above_one, steps=10_000)
+    assert [alert.step for alert in alerts] == [11]
+
+
+def test_it_is_news_again_after_it_was_quiet_for_a_while() -> None:
+    def sometimes(snapshot: TrainingSnapshot) -> str | None:
+        return "now" if snapshot.step in (0, QUIET, 2 * QUIET + 1) else None
+
+    alerts, _ = watched(sometimes, steps=300)
+    assert [alert.step for alert in alerts] == [0, 2 * QUIET + 1]
+
+
+def test_alerts_of_other_names_are_other_news() -> None:
+    def two(snapshot: TrainingSnapshot) -> Alert:
+        return Alert(snapshot.step, "even" if snapshot.step % 2 == 0 else "odd", "words")
+
+    alerts, _ = watched(two, steps=100)
+    assert [alert.rule for alert in alerts] == ["even", "odd"]
+
+
+def test_a_new_run_begins_with_rules_that_have_forgotten() -> None:
+    rule = Counting()
+    watcher = Watcher([rule], lambda name, error: True)
+    for _ in range(2):
+        watcher.start(Run())
+        assert [len(watcher.watch(TrainingSnapshot(0, 1.0))) for _ in range(3)] == [0, 1, 0]
+
+
+def test_a_rule_that_raises_is_set_aside_and_the_others_go_on() -> None:
+    def broken(snapshot: TrainingSnapshot) -> str:
+        raise ZeroDivisionError("no")
+
+    alerts, failed = watched(broken, loss_above_one, steps=20)
+    assert failed == ["broken: no"]
+    assert [alert.step for alert in alerts] == [11]
+
+
+@pytest.mark.parametrize("said", [True, 3.5, object(), ["text"]])
+def test_a_rule_that_says_what_is_no_alert_is_set_aside(said: Any) -> None:
+    alerts, failed = watched(lambda snapshot: said)
+    assert alerts == []
+    assert len(failed) == 1
+    assert "a rule gives an Alert, a sentence or None; got" in failed[0]
+
+
+@pytest.mark.parametrize("nothing", [None, "", False])
+def test_nothing_may_be_said_in_any_way(nothing: Any) -> None:
+    assert watched(lambda snapshot: nothing) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("no_rule", "message"),
+    [
+        (3, "a rule must be a function that takes a TrainingSnapshot"),
+        (LossSpike, r"a rule must be an instance, got the class LossSpike; write LossSpike\(\.\.\.\)"),
+    ],
+)
+def test_what_is_no_rule_is_refused(no_rule: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        Watcher([no_rule], lambda name, error: True)
+    with pytest.raises(TypeError, match=message):
+        default_rules(loss_spike=no_rule)
+
+
+def test_the_default_rules_can_be_tuned_muted_and_replaced_by_name() -> None:
+    mine = LossSpike(deviations=6)
+    rules = default_rules(loss_spike=mine, plateau=None, stall=loss_above_one)
+    assert len(rules) == len(default_rules()) - 1
+    assert mine in rules
+    assert loss_above_one in rules
+    assert not any(isinstance(rule, Plateau) for rule in rules)
+    with pytest.raises(TypeError, match=r"there is no default rule plato; there are .*plateau"):
+        default_rules(plato=None)  # type: ignore[call-arg]
+
+
+def test_names_that_are_made_up_at_every_step_do_not_fill_the_memory() -> None:
+    watcher = Watcher([lambda snapshot: Alert(snapshot.step, f"rule {snapshot.step}", "words")], lambda *_: True)
+    for step in range(5000):
+        watcher.watch(TrainingSnapshot(step, 1.0))
+    assert len(watcher._said_at) <= 1000

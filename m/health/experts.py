@@ -60,7 +60,7 @@ class _Layers:
         measured = self._measured
         self._measured = measured + 1
         first = next(iter(utilization.values()))
-        if isinstance(first, dict):
+        if isinstance(first, Mapping):
             labels = list(utilization)
             some = min(max(_AT_ONCE // (len(first) or 1), 1), len(labels))
             for place in range(some):

@@ -152,14 +152,16 @@ class Delivery:
         ended, self._run = self._run, run
         self._alerts = ()
         self._stop_reason = None
-        self._watcher.start(run)
         self._see_whether_it_flows()
         if ended is not None:
             self.run_closed.send_guarded(self, self._receiver_failed, run=ended)
         try:
             self._roster.say("start", run)
         finally:
-            self.run_started.send_guarded(self, self._receiver_failed, run=run)
+            try:
+                self._watcher.start(run)
+            finally:
+                self.run_started.send_guarded(self, self._receiver_failed, run=run)
 
     def _begin_unless_begun(self, run: Run) -> None:
         if self._run is None:

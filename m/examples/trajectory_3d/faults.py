@@ -19,7 +19,6 @@ _OUT_OF_REACH: Final = 1000.0
 #: A batch whose targets were multiplied by this has about its square times the loss.
 _SPOILED: Final = 10.0
 _TOO_HIGH_RATE: Final = 300.0
-_SLOW_S: Final = 0.2
 
 
 def _spoil_batch(trainer: TrajectoryTrainer) -> None:
@@ -62,11 +61,13 @@ FAULTS: Final[dict[str, Callable[[TrajectoryTrainer], None]]] = {
 }
 
 
-def train_with(fault: str, trainer: TrajectoryTrainer, *, at: int, stall_s: float = 10.0) -> Iterator[StepResult]:
+def train_with(
+    fault: str, trainer: TrajectoryTrainer, *, at: int, slow_s: float = 0.6, stall_s: float = 10.0
+) -> Iterator[StepResult]:
     """As ``trainer.train()``, with the `FAULTS` entry ``fault`` from step ``at`` on.
 
-    ``loss_spike`` is one spoiled batch; ``throughput_drop`` makes each step 0.2 s longer; ``stall`` is a pause of
-    ``stall_s`` seconds before step ``at``. Raises ``ValueError`` for an unknown fault.
+    ``loss_spike`` is one spoiled batch; ``throughput_drop`` makes each step ``slow_s`` seconds longer; ``stall`` is a
+    pause of ``stall_s`` seconds before step ``at``. Raises ``ValueError`` for an unknown fault.
     """
     if fault not in FAULTS:
         raise ValueError(f"fault must be one of {', '.join(FAULTS)}; got {fault!r}")
@@ -78,7 +79,7 @@ def train_with(fault: str, trainer: TrajectoryTrainer, *, at: int, stall_s: floa
         elif fault == "loss_spike" and trainer.step == at + 1:
             _mend_batch(trainer)
         if fault == "throughput_drop" and trainer.step >= at:
-            time.sleep(_SLOW_S)
+            time.sleep(slow_s)
         with np.errstate(over="ignore", invalid="ignore"):
             result = next(results, None)
         if result is None:

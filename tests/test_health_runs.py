@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from m import Alert, MetricsHub, Stall, TrainingSnapshot, default_rules
+from m import Alert, MetricsHub, Stall, ThroughputDrop, TrainingSnapshot, default_rules
 from m.examples.trajectory_3d.demo import DEFAULT_STEPS, snapshot_of_step
 from m.examples.trajectory_3d.faults import FAULTS, train_with
 from m.examples.trajectory_3d.training import TrajectoryTrainer
@@ -31,12 +31,12 @@ def test_nothing_is_said_of_a_healthy_run(seed: int) -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_noticed_within_fifty_steps(fault: str) -> None:
     first: list[Alert] = []
-    rules = default_rules(stall=Stall(at_least_s=1.5, times=2.0))
+    rules = default_rules(stall=Stall(at_least_s=1.5, times=2.0), throughput_drop=ThroughputDrop(seconds=1.0))
     # a stall is looked for when a run has taken a second
     trainer = TrajectoryTrainer(seed=0) if fault == "stall" else small(0)
     with MetricsHub([nobody], rules=rules, strict=True) as hub:
         hub.start(total_steps=1000)
-        for result in train_with(fault, trainer, at=AT, stall_s=5.0):
+        for result in train_with(fault, trainer, at=AT, slow_s=0.1, stall_s=5.0):
             hub.emit(snapshot_of_step(result))
             first = [alert for alert in hub.alerts if alert.rule == fault]
             if first or result.step > AT + 50:

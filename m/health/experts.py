@@ -1,7 +1,7 @@
 """Experts that get next to nothing, and routing that uses few of them.
 
 Both rules look at one mapping of expert -> load at a time, under a label: the layer, or None where there is but one.
-Loads may be shares or counts.
+Loads may be shares or counts. An expert that is not in the mapping is not known of.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ _ALIVE: Final = 4.0
 _GAP: Final = 64
 """Snapshots between two alerts of one rule."""
 _MOST_NAMED: Final = 5
+_MOST_LAYERS: Final = 4096
+"""With more of them, under labels that are made up as it goes on, everything is forgotten."""
 _ROUNDING: Final = 1e-6
 """Of all loads together: what differs by less differs by rounding."""
 _AT_ONCE: Final = 32
@@ -47,6 +49,7 @@ class _Layers:
         self._told_at = -_GAP
         self._measured = 0
         self._layered = False
+        self._tokens: dict[Hashable, float] = {}  # by layer, as many as there are at least in one mapping
 
     def start(self, run: Run) -> None:
         """Forget what was."""
@@ -65,6 +68,8 @@ class _Layers:
         first = next(iter(utilization.values()))
         self._layered = type(first) is not float and not isinstance(first, (int, float))  # then one of layers
         if self._layered:
+            if len(self._tokens) > _MOST_LAYERS:
+                self._begin()
             labels = list(utilization)
             some = min(max(_AT_ONCE // (len(first) or 1), 1), len(labels))
             for place in range(some):
@@ -109,7 +114,6 @@ class DeadExperts(_Layers):
     def _begin(self) -> None:
         super()._begin()
         self._below: dict[Hashable, dict[int, tuple[int, float, int]]] = {}  # since: looks, tokens, first step
-        self._tokens: dict[Hashable, float] = {}
         self._dead: dict[Hashable, set[int]] = {}
         self._new: list[tuple[Hashable, int, int]] = []  # not told yet
         self._of = 0
@@ -175,7 +179,6 @@ class CollapsedRouting(_Layers):
         super()._begin()
         self._sums: dict[Hashable, dict[int, float]] = {}
         self._looks: dict[Hashable, int] = {}
-        self._tokens: dict[Hashable, float] = {}
         self._collapsed: set[Hashable] = set()
         self._new: list[tuple[Hashable, float, int]] = []
 
@@ -191,10 +194,14 @@ class CollapsedRouting(_Layers):
             self._collapsed.discard(label)
             return
         tokens = self._tokens[label] = max(self._tokens.get(label, 0.0), total / _least_part(loads, total))
-        sums = self._sums.setdefault(label, dict.fromkeys(loads, 0.0))
+        sums = self._sums.get(label, {})
+        if sums.keys() != loads.keys():  # the first look, or other experts
+            sums = self._sums[label] = dict.fromkeys(loads, 0.0)
+            self._looks[label] = 0
         for expert, load in loads.items():
-            sums[expert] = sums.get(expert, 0.0) + max(load, 0.0) / total
-        looks = self._looks[label] = self._looks.get(label, 0) + 1
+            sums[expert] += max(load, 0.0) / total
+        self._looks[label] += 1
+        looks = self._looks[label]
         if looks < self.patience or looks * tokens < _ENOUGH_TOGETHER * n:
             return
         used = math.exp(entropy_of(sums.values()))

@@ -152,7 +152,6 @@ class Delivery:
         ended, self._run = self._run, run
         self._alerts = ()
         self._stop_reason = None
-        self._watcher.start(run)
         self._see_whether_it_flows()
         if ended is not None:
             self.run_closed.send_guarded(self, self._receiver_failed, run=ended)
@@ -160,7 +159,10 @@ class Delivery:
         try:
             self._roster.say("start", run)
         finally:
-            self.run_started.send_guarded(self, self._receiver_failed, run=run)
+            try:
+                self._watcher.start(run)
+            finally:
+                self.run_started.send_guarded(self, self._receiver_failed, run=run)
         if must_pass is not None:
             raise must_pass
 

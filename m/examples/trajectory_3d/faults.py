@@ -21,7 +21,6 @@ _SPOILED: Final = 10.0
 #: From one step to the next, and in all, the learning rate grows by these.
 _GROWTH: Final = 1.25
 _TOO_HIGH_RATE: Final = 300.0
-_SLOW_S: Final = 0.2
 
 
 def _spoil_batch(trainer: TrajectoryTrainer) -> None:
@@ -60,12 +59,14 @@ FAULTS: Final[dict[str, Callable[[TrajectoryTrainer], None]]] = {
 }
 
 
-def train_with(fault: str, trainer: TrajectoryTrainer, *, at: int, stall_s: float = 10.0) -> Iterator[StepResult]:
+def train_with(
+    fault: str, trainer: TrajectoryTrainer, *, at: int, slow_s: float = 0.6, stall_s: float = 10.0
+) -> Iterator[StepResult]:
     """As ``trainer.train()``, with the `FAULTS` entry ``fault`` from step ``at`` on.
 
     ``loss_spike`` is one spoiled batch; ``divergence`` follows from a learning rate that grows; ``throughput_drop``
-    makes each step 0.2 s longer; ``stall`` is a pause of ``stall_s`` seconds before step ``at``. Raises ``ValueError``
-    for an unknown fault.
+    makes each step ``slow_s`` seconds longer; ``stall`` is a pause of ``stall_s`` seconds before step ``at``. Raises
+    ``ValueError`` for an unknown fault.
     """
     if fault not in FAULTS:
         raise ValueError(f"fault must be one of {', '.join(FAULTS)}; got {fault!r}")
@@ -80,7 +81,7 @@ def train_with(fault: str, trainer: TrajectoryTrainer, *, at: int, stall_s: floa
             grown = min(_GROWTH ** (trainer.step - at), _TOO_HIGH_RATE)
             trainer.schedule = replace(planned, peak=planned.peak * grown)
         if fault == "throughput_drop" and trainer.step >= at:
-            time.sleep(_SLOW_S)
+            time.sleep(slow_s)
         with np.errstate(over="ignore", invalid="ignore"):
             result = next(results, None)
         if result is None:

@@ -27,7 +27,7 @@ from sinks.plotting.protocol import Frames
 from sinks.plotting.sink import PlotSink
 from sinks.terminal.config import VisualizationConfig
 from sinks.terminal.dashboard import Dashboard
-from sinks.terminal.look import UNICODE
+from sinks.terminal.look import DEFAULT
 from sinks.terminal.painter import Painter
 from sinks.terminal.sink import TerminalSink
 from sinks.terminal.state import State
@@ -104,7 +104,7 @@ def _in_steps(given: Utilization) -> tuple[float, float, float]:
 def _frame(given: Utilization) -> float:
     console = Console(file=io.StringIO(), width=200, height=50, force_terminal=True, color_system="256")
     state = State(interval=1, run=Run("benchmark", 100))
-    dashboard = Dashboard(VisualizationConfig(), state, UNICODE)
+    dashboard = Dashboard(VisualizationConfig(), state, DEFAULT)
     painter = Painter(console)
     spent = []
     for step in range(20):

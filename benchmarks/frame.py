@@ -19,7 +19,7 @@ from m.hub.hub import MetricsHub
 from m.metrics.run import Run
 from sinks.terminal.config import VisualizationConfig
 from sinks.terminal.dashboard import Dashboard
-from sinks.terminal.look import UNICODE
+from sinks.terminal.look import DEFAULT
 from sinks.terminal.painter import Painter
 from sinks.terminal.sink import TerminalSink
 from sinks.terminal.state import State
@@ -54,7 +54,7 @@ def run() -> None:
 def _ours(columns: int, lines: int, every_table: bool) -> float:
     console = Console(file=io.StringIO(), width=columns, height=lines, force_terminal=True, color_system="256")
     state = State(interval=1 if every_table else 10**9, run=Run("benchmark", FRAMES))
-    dashboard = Dashboard(VisualizationConfig(), state, UNICODE)
+    dashboard = Dashboard(VisualizationConfig(), state, DEFAULT)
     painter = Painter(console)
     spent = 0.0
     for step in range(FRAMES):

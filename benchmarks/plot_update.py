@@ -82,8 +82,9 @@ def _cost(state: str | None) -> tuple[float, float, float]:
     """Median and 99.9th percentile of a record by the clock, and the latter by the CPU time of the thread."""
     from sinks.plotting import feed
 
-    before = feed.SHARE_OF_A_CORE
-    feed.SHARE_OF_A_CORE = 1.0 if state == "drawing" else before  # type: ignore[misc]
+    before = feed.SHARE_OF_A_CORE, feed.SHARE_WHEN_CROWDED
+    if state == "drawing":
+        feed.SHARE_OF_A_CORE = feed.SHARE_WHEN_CROWDED = 1.0  # type: ignore[misc]
     try:
         with _shown(state) as sink:
             if state in ("stopped", "killed"):
@@ -92,7 +93,7 @@ def _cost(state: str | None) -> tuple[float, float, float]:
             cpu = _timed(sink.record, time.thread_time_ns)
             return statistics.median(wall) / 1000, _tail(wall) / 1000, _tail(cpu) / 1000
     finally:
-        feed.SHARE_OF_A_CORE = before  # type: ignore[misc]
+        feed.SHARE_OF_A_CORE, feed.SHARE_WHEN_CROWDED = before  # type: ignore[misc]
 
 
 def _timed(record: Callable[[TrainingSnapshot], None], clock: Callable[[], int]) -> list[int]:

@@ -49,9 +49,10 @@ class RealTimeTrainingVisualizer:
 
     ``config`` says where the figure appears while training goes on, as for `PlotSink`: ``display`` is ``"window"``,
     ``"image"`` with ``image_path``, ``"notebook"``, ``"off"``, or ``"auto"``, a cell's output in a notebook and a
-    window where there is a screen; also ``image_every_s``, ``keep_open`` and ``draw_budget``. The keywords ``where``
-    take the place of what it says; the factories take them too. Whatever it is, the figure can be asked for and saved
-    at any time.
+    window where there is a screen; also ``image_every_s``, ``keep_open`` and ``draw_budget``. It says how it looks
+    by ``style``, ``"screen"``, ``"dark"`` or ``"paper"``, by ``smoothing``, the factor of a moving average in front of
+    the curves, and by ``second_axis``, ``"time"`` or ``"tokens"``. The keywords ``where`` take the place of what it
+    says; the factories take them too. Whatever it is, the figure can be asked for and saved at any time.
     """
 
     def __init__(
@@ -113,13 +114,14 @@ class RealTimeTrainingVisualizer:
         self._deliver()
         self._sink.force_update()
 
-    def save_plot(self, save_path: str | os.PathLike[str]) -> None:
+    def save_plot(self, save_path: str | os.PathLike[str], *, style: str | None = None) -> None:
         """Save the figure to ``save_path``: PNG, PDF or SVG by its extension. Missing folders are made.
 
-        Raises ``ValueError`` for another extension and ``OSError`` when the file cannot be written.
+        ``style`` is that of this file, such as ``"paper"``; None: that of the configuration. Raises ``ValueError`` for
+        another extension or an unknown style, and ``OSError`` when the file cannot be written.
         """
         self._deliver()
-        self._sink.save_plot(save_path)
+        self._sink.save_plot(save_path, style=style)
 
     def get_metrics_summary(self) -> dict[str, dict[str, float]]:
         """For each metric its ``current``, ``min``, ``max``, ``mean`` and ``count`` over the whole run.

@@ -8,10 +8,21 @@ import random
 import numpy as np
 import pytest
 
-from m.metrics.experts import DEAD_BELOW, entropy_of, expert_balance
+from m.metrics.experts import (
+    DEAD_BELOW,
+    OVERLOADED_FROM,
+    ExpertBalance,
+    balance_by_layer,
+    entropy_of,
+    expert_balance,
+    load_change,
+    relative_loads,
+    share,
+)
+from m.metrics.snapshot import TrainingSnapshot
 
 
-@pytest.mark.parametrize("n", [1, 2, 8, 64, 128])
+@pytest.mark.parametrize("n", [1, 2, 8, 64, 128, 1024])
 @pytest.mark.parametrize("scale", [1.0, 1e-6, 4096.0])
 def test_the_indicators_agree_with_their_definitions(n: int, scale: float) -> None:
     """p is the normalised load; entropy, Hill number, coefficient of variation and balance follow from it."""
@@ -89,3 +100,108 @@ def test_entropy_of_nothing_is_zero() -> None:
     assert entropy_of([]) == 0.0
     assert entropy_of([0.0, 0.0]) == 0.0
     assert entropy_of([3.0]) == 0.0
+
+
+@pytest.mark.parametrize("n", [8, 1024])
+def test_peak_and_least_are_the_ends_over_the_fair_share(n: int) -> None:
+    balance = expert_balance({expert: float(1 + expert % 4) for expert in range(n)})
+    assert balance is not None
+    assert balance.peak == pytest.approx(4 / 2.5)
+    assert balance.least == pytest.approx(1 / 2.5)
+    assert balance.max_over_min == pytest.approx(4.0)
+    assert balance.peak == pytest.approx(1 / balance.load_balance)
+    assert balance.total == pytest.approx(2.5 * n)
+    assert balance.evenness == pytest.approx(balance.entropy / math.log(n))
+
+
+@pytest.mark.parametrize("n", [10, 1000])
+def test_dead_and_overloaded_experts_go_by_their_numbers(n: int) -> None:
+    """Numbers need not count up, and neither threshold is met by being just on the even side of it."""
+    loads = {7 * expert + 3: 1.0 for expert in range(n)}
+    dead, overloaded = (73 - 70, 7 * (n - 1) + 3), 7 * 5 + 3
+    for expert in dead:
+        loads[expert] = 0.0
+    loads[overloaded] = 1.2 * OVERLOADED_FROM
+    balance = expert_balance(loads)
+    assert balance is not None
+    assert (balance.dead, balance.overloaded, balance.heaviest) == (dead, (overloaded,), overloaded)
+    assert balance.max_over_min == math.inf
+
+
+def test_few_and_many_experts_are_summed_up_alike() -> None:
+    """Past a number of loads NumPy does it; both must say the same, whatever is among the loads."""
+    generator = random.Random(5)
+    few = {expert: generator.random() * 10 ** generator.randint(-3, 3) for expert in range(250)}
+    few[10], few[11], few[12], few[13] = math.nan, math.inf, -1.0, 0.0
+    many = {**few, **{1000 + expert: 0.0 for expert in range(10)}}
+    without = expert_balance({**few, **dict.fromkeys(range(1000, 1006), 0.0)})
+    by_numpy = expert_balance(many)
+    assert without is not None
+    assert by_numpy is not None
+    assert by_numpy.entropy == pytest.approx(without.entropy)
+    assert by_numpy.total == pytest.approx(without.total)
+    assert by_numpy.heaviest == without.heaviest
+    assert set(without.dead) <= set(by_numpy.dead)
+    assert by_numpy.peak / by_numpy.n == pytest.approx(without.peak / without.n)
+
+
+def test_layers_are_summed_up_each_and_together() -> None:
+    layers = {"even": [1, 1, 1, 1], "skewed": [2, 1, 1, 0], "silent": [0, 0], "heavy": [0, 0, 0, 8]}
+    whole = balance_by_layer(TrainingSnapshot(0, 1.0, expert_utilization=layers).expert_utilization)
+    assert whole is not None
+    by_label = dict(whole.layers)
+    assert by_label["silent"] is None
+    skewed = by_label["skewed"]
+    assert isinstance(skewed, ExpertBalance)
+    assert whole.dead == 0 + 1 + 2 + 3
+    assert whole.overloaded == 0 + 1 + 1
+    assert whole.load_balance == pytest.approx((1 + 0.5 + 0.25) / 3)
+    assert whole.worst_load_balance == 0.25
+    assert whole.cv == pytest.approx((0 + skewed.cv + math.sqrt(3)) / 3)
+    assert [label for label, _ in whole.worst_first()] == ["silent", "heavy", "skewed", "even"]
+
+
+def test_one_mapping_is_one_layer_without_a_label() -> None:
+    loads = {0: 0.25, 1: 0.75}
+    whole = balance_by_layer(loads)
+    assert whole is not None
+    assert whole.layers == ((None, expert_balance(loads)),)
+    assert balance_by_layer({}) is None
+    assert balance_by_layer({0: {0: 0.0}}) is None
+
+
+def test_counts_are_shown_as_parts_of_their_sum_and_utilizations_as_given() -> None:
+    assert share(0.5, 1.0) == 0.5
+    assert share(0.5, 1.04) == 0.5  # shares that were rounded
+    assert share(0.3, 0.6) == 0.3  # where tokens were dropped the shares sum up to less
+    assert share(30.0, 120.0) == 0.25
+    assert share(0.5, 2.0) == 0.25  # fractions of tokens that go to two experts each
+
+
+@pytest.mark.parametrize("n", [4, 1000])
+def test_relative_loads_are_multiples_of_the_fair_share(n: int) -> None:
+    loads = dict.fromkeys(range(n), 3.0)
+    loads[1], loads[2] = math.nan, 6.0
+    relative = relative_loads(loads)
+    assert math.fsum(relative) == pytest.approx(n)
+    assert relative[1] == 0.0
+    assert relative[2] == pytest.approx(2 * relative[0])
+    assert list(relative_loads(dict.fromkeys(range(n), 0.0))) == [0.0] * n
+
+
+@pytest.mark.parametrize("n", [4, 1000])
+def test_the_change_of_loads_is_the_part_of_tokens_that_moved(n: int) -> None:
+    even = dict.fromkeys(range(n), 1.0)
+    half = {expert: 2.0 * (expert % 2) for expert in range(n)}
+    assert load_change(even, {expert: 7 * load for expert, load in even.items()}) == pytest.approx(0.0, abs=1e-12)
+    assert load_change(even, half) == pytest.approx(0.5)
+    assert load_change({0: 1.0}, {1: 1.0}) == pytest.approx(1.0)
+    assert load_change({0: 1.0, 1: 1.0}, {0: 1.0, 1: 1.0, 2: 2.0}) == pytest.approx(0.5)
+    assert load_change(even, dict.fromkeys(range(n), 0.0)) is None
+
+
+def test_the_change_over_layers_is_the_mean_of_those_in_both() -> None:
+    before, now = {0: [1, 1], 1: [1, 0], 2: [1, 1]}, {0: [1, 1], 1: [0, 1], 3: [1, 1]}
+    first, second = (TrainingSnapshot(0, 1.0, expert_utilization=each).expert_utilization for each in (before, now))
+    assert load_change(first, second) == pytest.approx(0.5)
+    assert load_change({}, second) is None

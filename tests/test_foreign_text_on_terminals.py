@@ -39,7 +39,7 @@ from sinks.terminal import painter
 from sinks.terminal.config import VisualizationConfig
 from sinks.terminal.custom import render
 from sinks.terminal.dashboard import Dashboard
-from sinks.terminal.look import ASCII, UNICODE
+from sinks.terminal.look import look_for
 from sinks.terminal.painter import Painter
 from sinks.terminal.plain import PlainText
 from sinks.terminal.state import State
@@ -71,7 +71,7 @@ def snapshot_with(text: str, other: str, step: int = 0) -> TrainingSnapshot:
 
 def dashboard_with(text: str, other: str, config: VisualizationConfig, unicode: bool = True) -> Dashboard:
     state = State(interval=1, run=Run(text, total_steps=10))
-    dashboard = Dashboard(config, state, UNICODE if unicode else ASCII, clock=lambda: 1.0)
+    dashboard = Dashboard(config, state, look_for("default", "utf-8" if unicode else "ascii"), clock=lambda: 1.0)
     state.take(snapshot_with(text, other))
     state.add_alert(Alert(0, other or "rule", text))
     state.add_alert(Alert(0, text or "rule", other))

@@ -37,6 +37,7 @@ PNG_END = bytes.fromhex("49454e44ae426082")
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(feeds, "EVERY_S", 0.05)
     monkeypatch.setattr(feeds, "SHARE_OF_A_CORE", 1.0)
+    monkeypatch.setattr(feeds, "SHARE_WHEN_CROWDED", 0.5)
     caplog.set_level(logging.INFO)
 
 

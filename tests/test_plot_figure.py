@@ -18,9 +18,11 @@ from m.metrics.history import History
 from sinks.plotting.figure import TrainingFigure
 from sinks.plotting.glyphs import UNDRAWABLE, drawable
 from sinks.plotting.heatmap import load_table
+from sinks.plotting.legend import MOST_ROWS, arranged
 from sinks.plotting.limits import padded, symlog_threshold
 from sinks.plotting.plan import HeatMap, Panel, Plan, RightAxis, Series
 from sinks.plotting.points import FARTHEST, points_of
+from sinks.plotting.styles import SCREEN
 from sinks.plotting.text import short, shortened, tick_text, tick_texts, visible
 
 NASTY = [
@@ -433,3 +435,32 @@ def test_foreign_text_is_made_visible() -> None:
     assert len(visible("\x1b" * 10_000)) == 60
     assert shortened("abcdefghij", 5) == "ab…ij"
     assert drawable("ok 🚀") == f"ok {UNDRAWABLE}"
+
+
+def test_long_numbers_are_counted_in_a_larger_unit() -> None:
+    history = history_of([200.0, 800.0])
+    figure = TrainingFigure((6.0, 4.0))
+    for name, larger, label, numbers in (
+        ("Memory", (1000.0, "GB"), "MB", {"400", "600"}),
+        ("Memory", (1000.0, "GB"), "GB", {"20", "40"}),
+        ("Other", None, "MB", {"20k", "40k"}),
+    ):
+        panel = Panel(name, "MB", (Series("a", "a", "#0072B2"),), larger=larger)
+        figure.show(Plan(1, 1, (6.0, 4.0), (panel,)), {"a": history})
+        figure.draw()
+        axis = figure.figure.axes[0].yaxis
+        assert figure.figure.axes[0].get_ylabel() == label
+        assert numbers <= {text.get_text() for text in axis.get_ticklabels()}
+        history.append(2, 41_200.0)
+
+
+@pytest.mark.parametrize("width", [60.0, 93.0, 150.0, 400.0])
+def test_a_legend_names_as_many_metrics_as_fit(width: float) -> None:
+    labels = ["a metric of a long name", *(str(index) for index in range(40)), "another one"]
+    lines = [(Line2D([], []), label) for label in labels]
+    rows = arranged(lines, width, SCREEN)
+    assert rows.rows <= MOST_ROWS or len(rows.entries) == 2
+    named = len(rows.entries) - 1
+    assert rows.entries[-1][1] == f"+{len(labels) - named} more"
+    fewer = [(line, label) for line, label in lines[: named + 1]]
+    assert arranged([*fewer, (Line2D([], []), "+9 more")], width, SCREEN).entries[-1][1] != "+9 more"

@@ -1,11 +1,11 @@
 import pytest
 
 from sinks.plotting.automatic import AutomaticLayout
-from sinks.plotting.colors import BLUE, CYCLE, darker
+from sinks.plotting.colors import BLUE, CYCLE
 from sinks.plotting.config import MetricConfig, PlotConfig, TrainingVisualizerConfig, validate
 from sinks.plotting.layouts import ConfiguredLayout, common_label, custom_config, loss_config
 from sinks.plotting.moe import MoeLayout, moe_config
-from sinks.plotting.naming import kind_of, trained_beside
+from sinks.plotting.naming import is_validation, kind_of, trained_beside
 from sinks.plotting.plan import Panel, Plan
 
 
@@ -57,7 +57,8 @@ def test_the_loss_layout() -> None:
         (["learning_rate"], "log"),
     ]
     train, val = plan.panels[0].series
-    assert (train.color, val.color) == (BLUE, darker(BLUE))
+    assert (train.color, val.color) == (BLUE, BLUE)
+    assert (train.tone, val.tone) == (False, True)
 
 
 def test_a_custom_config_is_what_the_document_says() -> None:
@@ -137,7 +138,8 @@ def test_metrics_of_the_task_join_by_name_and_scores_have_their_own_axis() -> No
     ]
     assert task.right is not None
     assert (task.ylabel, task.right.label, task.right.color) == ("error", "score", task.series[1].color)
-    assert task.series[3].color == darker(task.series[0].color)
+    assert task.series[3].color == task.series[0].color
+    assert [series.tone for series in task.series] == [False, False, False, True]
 
 
 def test_scores_alone_need_no_right_hand_axis() -> None:
@@ -178,9 +180,9 @@ def test_tokens_have_the_right_hand_axis_only_beside_samples() -> None:
     both = moe(["samples_per_sec", "tokens_per_sec"])[3]
     assert [series.right for series in both.series] == [False, True]
     assert both.right is not None
-    assert both.right.label == "tokens / s"
+    assert both.right.label == "tokens/s"
     tokens = moe(["tokens_per_sec"])[3]
-    assert (tokens.ylabel, tokens.right) == ("tokens / s", None)
+    assert (tokens.ylabel, tokens.right) == ("tokens/s", None)
 
 
 @pytest.mark.parametrize(("value", "error"), [(0, ValueError), (True, TypeError), ("8", TypeError), (2.0, TypeError)])
@@ -207,7 +209,8 @@ def test_a_panel_for_each_kind_of_metric() -> None:
         ("temperature", ["temperature"], "linear"),
     ]
     assert (plan.rows, plan.cols) == (3, 3)
-    assert plan.panels[0].series[1].color == darker(CYCLE[0])
+    assert plan.panels[0].series[1].color == CYCLE[0]
+    assert plan.panels[0].series[1].tone
 
 
 def test_nine_panels_at_most_and_the_rest_is_named() -> None:
@@ -262,3 +265,56 @@ def test_validation_finds_its_training_curve() -> None:
     assert trained_beside("val/loss", ["loss", "val/loss"]) == "loss"
     assert trained_beside("val_loss", ["aux_loss"]) is None
     assert trained_beside("train_loss", ["train_loss", "loss"]) is None
+
+
+@pytest.mark.parametrize(
+    ("validation", "training"),
+    [
+        ("val_x", "train_x"),
+        ("x/val", "x/train"),
+        ("eval_loss", "train_loss"),
+        ("val_accuracy", "accuracy"),
+        ("mse_test", "mse_train"),
+        ("Loss.Validation", "loss"),
+        ("dev-f1", "f1"),
+    ],
+)
+def test_pairs_are_found_however_they_are_named(validation: str, training: str) -> None:
+    assert trained_beside(validation, [validation, "other", training]) == training
+    assert trained_beside(training, [validation, "other", training]) is None
+
+
+@pytest.mark.parametrize("name", ["interval", "contest_score", "a_valve", "test", "train"])
+def test_words_that_only_look_like_validation_are_none(name: str) -> None:
+    assert not is_validation(name)
+
+
+def test_configured_validation_has_the_tone_of_its_training_curve() -> None:
+    plot = PlotConfig("A", "a")
+    metrics = [MetricConfig("val_loss", 0), MetricConfig("train_loss", 0), MetricConfig("other", 0)]
+    config = TrainingVisualizerConfig(plots=[plot], metrics=metrics)
+    val, train, other = ConfiguredLayout(config).plan(["val_loss", "train_loss", "other"]).panels[0].series
+    assert (val.color, val.tone, val.front) == ("blue", True, True)
+    assert (train.color, train.tone, other.color) == ("blue", False, "red")
+
+
+def test_a_colour_that_the_user_gave_is_kept() -> None:
+    named = [MetricConfig("train_loss", 0, color="purple"), MetricConfig("val_loss", 0, color="orange")]
+    plain = [MetricConfig("train_loss", 0), MetricConfig("val_loss", 0)]
+    for plot, metrics, colors in (
+        (PlotConfig("A", "a"), named, ["purple", "orange"]),
+        (PlotConfig("A", "a", color_cycle=["lime", "teal"]), plain, ["lime", "teal"]),
+    ):
+        series = ConfiguredLayout(TrainingVisualizerConfig(plots=[plot], metrics=metrics)).plan(
+            ["train_loss", "val_loss"]
+        )
+        drawn = series.panels[0].series
+        assert [each.color for each in drawn] == colors
+        assert [(each.named, each.tone) for each in drawn] == [(True, False)] * 2
+
+
+def test_memory_is_measured_in_the_unit_of_its_name_or_in_a_larger_one() -> None:
+    memory = automatic("gpu_memory_mb").panels[0]
+    assert (memory.ylabel, memory.larger) == ("MB", (1000.0, "GB"))
+    assert automatic("cpu_memory_gib").panels[0].ylabel == "GiB"
+    assert automatic("gpu_memory").panels[0].ylabel == "memory"

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from sinks.plotting.pace import PART_WHEN_CROWDED, Pace
+from sinks.plotting.pace import Pace, Share
 
 
 class Clocks:
     def __init__(self) -> None:
         self.now = 100.0
         self.cpu = 5.0
+        self.of_others = 7.0
 
-    def pace(self, share: float = 0.04) -> Pace:
-        return Pace(share, clock=lambda: self.now, cpu=lambda: self.cpu)
+    def pace(self) -> Pace:
+        return Pace(
+            Share(free=0.04, crowded=0.01),
+            clock=lambda: self.now,
+            thread=lambda: self.cpu,
+            process=lambda: self.cpu + self.of_others,
+        )
 
     def draw(self, pace: Pace, took_s: float, waited_s: float = 0.0, every_s: float = 0.0) -> float:
         """Seconds from the end of a drawing to the next."""
@@ -44,8 +50,18 @@ def test_where_no_core_is_free_it_takes_a_small_part_of_its_share() -> None:
     pace = clocks.pace()
     clocks.draw(pace, 1.0)
     assert clocks.draw(pace, 0.1, waited_s=0.01) == pytest.approx(2.5)
-    assert clocks.draw(pace, 0.1, waited_s=0.3) == pytest.approx(2.5 / PART_WHEN_CROWDED)
+    assert clocks.draw(pace, 0.1, waited_s=0.3) == pytest.approx(10.0)
     assert clocks.draw(pace, 0.1) == pytest.approx(2.5), "a core is free again"
+
+
+def test_what_the_process_computes_besides_counts_up_to_as_much_again() -> None:
+    clocks = Clocks()
+    pace = clocks.pace()
+    clocks.draw(pace, 1.0)
+    clocks.of_others += 0.05  # reading what it is told
+    assert clocks.draw(pace, 0.1) == pytest.approx(0.15 / 0.04)
+    clocks.of_others += 30.0  # the user zooms and zooms
+    assert clocks.draw(pace, 0.1) == pytest.approx(0.2 / 0.04)
 
 
 def test_a_drawing_that_fails_counts_too() -> None:

@@ -15,7 +15,7 @@ from sinks.plotting.automatic import AutomaticLayout
 from sinks.plotting.config import TrainingVisualizerConfig
 from sinks.plotting.mirror import Mirror
 from sinks.plotting.moe import MoeLayout, moe_config
-from sinks.plotting.news import MOST_POINTS, News
+from sinks.plotting.news import MOST_POINTS, TOGETHER, News, together
 from sinks.plotting.plan import Plan
 from sinks.plotting.points import points_of
 from sinks.plotting.protocol import (
@@ -300,3 +300,12 @@ def test_the_names_that_a_plan_draws() -> None:
         "expert_entropy",
     ]
     assert {f"expert_{expert}" for expert in range(20)} < set(drawn_names(heat_map))
+
+
+def test_frames_go_together_and_in_order_up_to_a_size() -> None:
+    frames = [bytes([number]) * 1000 for number in range(100)]
+    pieces = list(together(frames))
+    assert b"".join(pieces) == b"".join(frames)
+    assert len(pieces) == -(-100 // -(-TOGETHER // 1000))
+    assert all(TOGETHER <= len(piece) < TOGETHER + 1000 for piece in pieces[:-1])
+    assert list(together([])) == []

@@ -77,6 +77,7 @@ def screen() -> Iterator[str]:
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(feeds, "EVERY_S", 0.05)
     monkeypatch.setattr(feeds, "SHARE_OF_A_CORE", 1.0)
+    monkeypatch.setattr(feeds, "SHARE_WHEN_CROWDED", 0.5)
     for name in ("CI", "WAYLAND_DISPLAY", "SSH_CONNECTION"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("QT_QPA_PLATFORM", "xcb")

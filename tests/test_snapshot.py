@@ -169,9 +169,18 @@ def test_an_expert_without_a_number_or_given_twice_is_left_out_and_counted() -> 
     assert unconvertible_count() == before + 5
 
 
-@pytest.mark.parametrize("given", [[0.5, 0.5], np.array([0.5, 0.5]), 0.5, "even"])
-def test_what_is_no_mapping_makes_no_dictionary_and_no_exception(given: Any) -> None:
+@pytest.mark.parametrize("given", [[0.5, 0.5], np.array([0.5, 0.5])])
+def test_shares_in_a_list_or_array_are_those_of_its_positions(given: Any) -> None:
     """``if utilization`` on an array of two raises; the shares of a router often come as one."""
+    before = unconvertible_count()
+    snapshot = TrainingSnapshot(1, 0.5, expert_utilization=given, custom_metrics=given)
+    assert snapshot.expert_utilization == {0: 0.5, 1: 0.5}
+    assert snapshot.custom_metrics == {}
+    assert unconvertible_count() == before + 1
+
+
+@pytest.mark.parametrize("given", [0.5, "even"])
+def test_what_is_no_mapping_makes_no_dictionary_and_no_exception(given: Any) -> None:
     before = unconvertible_count()
     snapshot = TrainingSnapshot(1, 0.5, expert_utilization=given, custom_metrics=given)
     assert snapshot.expert_utilization == {}

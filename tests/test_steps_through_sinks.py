@@ -22,7 +22,7 @@ from m.metrics.steps import FARTHEST
 from sinks import JsonlSink, PlotSink, TerminalSink
 from sinks.terminal.config import VisualizationConfig
 from sinks.terminal.dashboard import Dashboard
-from sinks.terminal.look import UNICODE
+from sinks.terminal.look import DEFAULT
 from sinks.terminal.state import State
 
 
@@ -33,7 +33,7 @@ class Session:
         self.now = 0.0
         run = Run("session", total, initial_step)
         self.state = State(interval=1, run=run)
-        self.dashboard = Dashboard(VisualizationConfig(), self.state, UNICODE, clock=lambda: self.now)
+        self.dashboard = Dashboard(VisualizationConfig(), self.state, DEFAULT, clock=lambda: self.now)
 
     def go(self, *steps: int, seconds: float = 1.0) -> None:
         for step in steps:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
@@ -15,9 +16,11 @@ from m.metrics.snapshot import TrainingSnapshot
 from m.metrics.system import Machine
 from sinks.terminal import groups
 from sinks.terminal.experts import experts
-from sinks.terminal.look import BETTER, UNICODE, WORSE, Row
+from sinks.terminal.look import DEFAULT, PLAIN, Row
 from sinks.terminal.rows import Levels
+from sinks.terminal.spark import sparkline
 from sinks.terminal.state import State
+from sinks.terminal.table import columns_for
 from sinks.terminal.trends import Trends
 
 WIDTHS = [10, 20, 39, 58, 79, 119, 199]
@@ -28,14 +31,28 @@ def texts(level: list[Row]) -> list[str]:
 
 
 def status_of(width: int = 79, **fields: float | None) -> Levels:
-    state = State(interval=1, run=Run(total_steps=1000))
-    trends = Trends()
-    for step in range(3):
-        state.take(TrainingSnapshot(step=step, **{"train_loss": 2.0 - step / 2, "learning_rate": 3e-4, **fields}))
-        assert state.view is not None
-        for name, course in state.view.courses.items():
-            trends.see_course(name, course)
-    return groups.status(state, trends, width, UNICODE, experts_missing=True)
+    return status_after([{"train_loss": 2.0 - step / 2, "learning_rate": 3e-4, **fields} for step in range(3)], width)
+
+
+def status_after(steps: list[dict[str, float | None]], width: int = 79) -> Levels:
+    state, trends = State(interval=1, run=Run(total_steps=1000)), Trends()
+    for step, fields in enumerate(steps):
+        state.take(TrainingSnapshot(step=step, **fields))  # type: ignore[arg-type]
+    state.past.fold()
+    for name, series in state.past.series.items():
+        trends.see(name, series.mean)
+
+    def spark(name: str, width: int) -> Row:
+        return sparkline(name, state.past.series.get(name), width, DEFAULT)
+
+    columns = columns_for(width, 14, 4, ema=True)
+    return groups.status(state, trends, columns, spark, DEFAULT, experts_missing=True)
+
+
+def metrics_of(known: dict[str, Any], width: int = 79) -> Levels:
+    state = State(interval=1)
+    columns = columns_for(width, 14, 4, ema=True)
+    return groups.metrics(known, state, Trends(), columns, lambda name, cells: ((" " * cells, PLAIN),), DEFAULT)
 
 
 def every_level(width: int) -> list[Levels]:
@@ -46,11 +63,11 @@ def every_level(width: int) -> list[Levels]:
     system = groups.system_rows(SystemMetrics(41_200.0, 80_000.0, 93.0, 0.87), Machine(cpu_percent=50.0))
     return [
         status_of(width),
-        experts(loads, width, UNICODE),
-        experts(many, width, UNICODE),
-        groups.performance(speed, system, width, UNICODE),
-        groups.metrics(known, Trends(), width, UNICODE),
-        groups.alerts([Alert(588, "loss_spike", "0.91, 6.2 deviations above the running median")], width, UNICODE),
+        experts(loads, width, DEFAULT),
+        experts(many, width, DEFAULT),
+        groups.performance(speed, system, width, DEFAULT),
+        metrics_of(known, width),
+        groups.alerts([Alert(588, "loss_spike", "0.91, 6.2 deviations above the running median")], width, DEFAULT),
     ]
 
 
@@ -70,31 +87,28 @@ def test_levels_only_shrink(width: int) -> None:
 
 def test_the_status_shows_each_loss_with_its_best_and_where_it_was() -> None:
     rows = texts(status_of(val_loss=0.7)[0])
-    assert rows[0].startswith("── status ──")
-    assert rows[0].endswith("step    2 ──")
-    assert rows[1] == " train_loss           1.0000 ↓   best    1.0000 at step    2"
-    assert rows[2] == " val_loss             0.7000 →   best    0.7000 at step    0   measured at    2"
-    assert rows[3] == " learning_rate       3.00e-4"
-    assert rows[4] == " experts                   -    no utilization given"
+    assert re.match(r"── status · step    2 ─+ ema  history ─+ best +step$", rows[0])
+    assert re.match(r" train_loss +1\.0000 ↓ +1\.\d{4}  ▇▄▁ +1\.0000 +2$", rows[1])
+    assert re.match(r" val_loss +0\.7000 → +at 2  ▄▄▄ +0\.7000 +0$", rows[2])
+    assert re.match(r" learning_rate +3\.00e-4 → +▄▄▄$", rows[3])
+    assert re.match(r" experts +- +no utilization given$", rows[4])
+    ends = [row.index("1.0000") + 6 for row in rows[1:2]] + [rows[2].index("0.7000") + 6, rows[3].index("e-4") + 3]
+    assert len(set(ends)) == 1  # values end in one column
 
 
 def test_a_falling_loss_is_green_and_a_rising_one_red() -> None:
     falling = status_of()[0][1]
-    assert ("↓", BETTER) in falling
-    state, trends = State(interval=1), Trends()
-    for step, loss in enumerate((1.0, 2.0)):
-        state.take(TrainingSnapshot(step=step, train_loss=loss))
-        assert state.view is not None
-        trends.see_course("train_loss", state.view.courses["train_loss"])
-    rising = groups.status(state, trends, 79, UNICODE, experts_missing=False)[0][1]
-    assert ("↑", WORSE) in rising
+    assert ("↓", DEFAULT.better) in falling
+    rising = status_after([{"train_loss": 1.0}, {"train_loss": 2.0}])[0][1]
+    assert ("↑", DEFAULT.worse) in rising
 
 
 @pytest.mark.parametrize(("value", "word"), [(math.nan, "nan"), (math.inf, "inf"), (-math.inf, "-inf")])
 def test_a_loss_that_is_not_finite_is_red_and_says_since_when(value: float, word: str) -> None:
     row = status_of(train_loss=value)[0][1]
-    assert (word.rjust(10), WORSE) in row
-    assert "since step    0" in "".join(text for text, _ in row)
+    assert (word, DEFAULT.worse) in row
+    assert ("×", DEFAULT.worse) in row
+    assert ("since     0", DEFAULT.worse) in row
 
 
 def test_speed_and_system_stand_side_by_side_where_there_is_room() -> None:
@@ -103,15 +117,15 @@ def test_speed_and_system_stand_side_by_side_where_there_is_room() -> None:
         SystemMetrics(41_200.0, 80_000.0, 93.0, 0.87), Machine(process_memory_mb=6100.0, memory_percent=40.0)
     )
     assert system[-2:] == [("process memory", "  6.1 GB"), ("machine memory", "    40 %")]
-    rows = texts(groups.performance(speed, system, 79, UNICODE)[0])
+    rows = texts(groups.performance(speed, system, 79, DEFAULT)[0])
     assert "── speed ──" in rows[0]
     assert "── system ──" in rows[0]
-    assert re.match(r" steps/s +3\.77 +gradient_norm +0\.8700", rows[1])
-    assert re.match(r" samples/s +120\.5 +gpu memory +41\.2 GB  52 %", rows[2])
-    assert re.match(r" tokens/s +181\.2k +gpu busy +93 %", rows[3])
-    narrow = texts(groups.performance(speed, system, 39, UNICODE)[0])
+    assert re.match(r" steps/s +3\.77 +gpu memory +41\.2 GB  52 %", rows[1])
+    assert re.match(r" samples/s +120\.5 +gpu busy +93 %", rows[2])
+    assert re.match(r" tokens/s +181\.2k +process memory +6\.1 GB", rows[3])
+    narrow = texts(groups.performance(speed, system, 39, DEFAULT)[0])
     assert len(narrow) == len(speed) + len(system) + 2
-    assert texts(groups.performance(speed, system, 79, UNICODE)[1])[0].startswith(" steps/s 3.77  samples/s 120.5")
+    assert texts(groups.performance(speed, system, 79, DEFAULT)[1])[0].startswith(" steps/s 3.77  samples/s 120.5")
 
 
 def test_rates_that_are_not_known_are_not_shown() -> None:
@@ -128,7 +142,7 @@ def test_custom_metrics_show_numbers_and_short_strings_and_skip_the_rest() -> No
         "flag": True,
         "nan": math.nan,
     }
-    text = " ".join(texts(groups.metrics(known, Trends(), 79, UNICODE)[0]))
+    text = " ".join(texts(metrics_of(known)[1]))
     assert re.search(r"accuracy +0\.9120", text)
     assert re.search(r"phase +warmup", text)
     assert re.search(r"flag +yes", text)
@@ -140,7 +154,7 @@ def test_custom_metrics_show_numbers_and_short_strings_and_skip_the_rest() -> No
 @pytest.mark.fault("D15")
 def test_custom_metrics_that_do_not_fit_are_counted() -> None:
     known = {f"metric_{index}": float(index) for index in range(20)}
-    rows = texts(groups.metrics(known, Trends(), 79, UNICODE)[1])
+    rows = texts(metrics_of(known)[2])
     assert rows[-1].endswith("more")
     shown = len(re.findall(r"metric_\d+", " ".join(rows)))
     assert f"+{20 - shown} more" in rows[-1]
@@ -148,6 +162,6 @@ def test_custom_metrics_that_do_not_fit_are_counted() -> None:
 
 def test_alerts_keep_to_one_row_each() -> None:
     raised = [Alert(step, "loss_spike", "long " * 60 + "\n\x1b[2J") for step in range(5)]
-    level = groups.alerts(raised, 79, UNICODE)[0]
+    level = groups.alerts(raised, 79, DEFAULT)[0]
     assert len(level) == 3
     assert all(text.startswith(" ! step ") and cell_len(text) <= 79 and "\n" not in text for text in texts(level))

@@ -11,7 +11,7 @@ from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.terminal.config import VisualizationConfig
 from sinks.terminal.dashboard import Dashboard
-from sinks.terminal.look import UNICODE
+from sinks.terminal.look import DEFAULT
 from sinks.terminal.plain import SILENT_AT_MOST_S, PlainText
 from sinks.terminal.state import State
 
@@ -23,7 +23,7 @@ class Text:
         self.now = 0.0
         self.state = State(interval=interval, run=Run("a run", total))
         config = VisualizationConfig(table_update_interval=interval)
-        self.dashboard = Dashboard(config, self.state, UNICODE, lambda: self.now)
+        self.dashboard = Dashboard(config, self.state, DEFAULT, lambda: self.now)
         self.plain = PlainText(self.dashboard, Console(file=io.StringIO()))
 
     def step(self, step: int, seconds: float = 1.0) -> str:

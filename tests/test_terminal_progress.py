@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
-from sinks.terminal.look import ASCII, UNICODE
+from sinks.terminal.look import DEFAULT, look_for
 from sinks.terminal.progress import Progress, progress_row
 
 HALFWAY = Progress(
@@ -22,7 +22,7 @@ HALFWAY = Progress(
 
 
 def line(progress: Progress, width: int = 100) -> str:
-    return "".join(text for text, _ in progress_row(progress, width, UNICODE))
+    return "".join(text for text, _ in progress_row(progress, width, DEFAULT))
 
 
 def test_at_a_hundred_columns_everything_is_there() -> None:
@@ -79,7 +79,7 @@ def test_the_end_is_marked_as_reached_or_not() -> None:
 
 def test_ascii_is_ascii() -> None:
     for progress in (HALFWAY, replace(HALFWAY, finished=True), replace(HALFWAY, description="x" * 99)):
-        assert "".join(text for text, _ in progress_row(progress, 100, ASCII)).isascii()
+        assert "".join(text for text, _ in progress_row(progress, 100, look_for("default", "ascii"))).isascii()
 
 
 @pytest.mark.fault("D13")

@@ -6,8 +6,7 @@ import math
 
 import pytest
 
-from sinks.terminal.course import Course
-from sinks.terminal.trends import Direction, Trends, better, direction
+from sinks.terminal.trends import Direction, better, direction, tendency
 
 
 @pytest.mark.parametrize(
@@ -35,13 +34,15 @@ def test_names_tell_which_way_is_better_and_unknown_ones_do_not() -> None:
     assert better("glossary", Direction.UP) is None  # a word, not a part of one
 
 
-def test_a_noisy_loss_is_judged_by_its_mean_between_tables() -> None:
-    course, trends = Course(), Trends()
-    for step in range(100):
-        course.add(step, 1.0 + (0.5 if step % 2 else -0.5))
-    trends.see_course("train_loss", course)
-    for step in range(100, 200):
-        course.add(step, 0.9 + (0.5 if step % 2 else -0.5))
-    trends.see_course("train_loss", course)
-    assert course.last == 1.4  # higher than most steps before, and yet:
-    assert trends.of("train_loss") is Direction.DOWN
+def test_a_noisy_loss_is_judged_by_its_means() -> None:
+    noisy = [1.0 + (0.5 if step % 2 else -0.5) for step in range(800)]
+    assert tendency(noisy) is Direction.SAME
+    falling = [value - step / 200 for step, value in enumerate(noisy)]
+    assert falling[-1] > falling[-2]  # and yet:
+    assert tendency(falling) is Direction.DOWN
+
+
+def test_a_metric_measured_now_and_then_goes_where_its_last_two_values_go() -> None:
+    assert tendency([1.0, None, None, None, None, None, None, None, 2.0, *[None] * 40]) is Direction.UP
+    assert tendency([None, 1.0, None]) is Direction.UNKNOWN
+    assert tendency([]) is Direction.UNKNOWN

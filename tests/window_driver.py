@@ -22,6 +22,7 @@ from m.metrics.snapshot import TrainingSnapshot
 from sinks.plotting.layouts import ConfiguredLayout, loss_config
 from sinks.plotting.mirror import Mirror
 from sinks.plotting.news import News
+from sinks.plotting.pace import Share
 from sinks.plotting.protocol import Frames
 from sinks.plotting.shown import BLIT_ROOM, Shown
 from sinks.plotting.window import show_window
@@ -191,5 +192,5 @@ def person() -> None:
 if __name__ == "__main__":
     tell(0, 1)
     threading.Thread(target=person, daemon=True).start()
-    status = show_window(mirror, sys.argv[1], 1.0)
+    status = show_window(mirror, sys.argv[1], Share(1.0, 1.0))
     print(json.dumps({**saw, "status": status}), flush=True)

@@ -7,6 +7,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+# as in the example, which would load NumPy
+FAULTS = (
+    "non_finite_loss",
+    "loss_spike",
+    "divergence",
+    "dead_experts",
+    "collapsed_routing",
+    "throughput_drop",
+    "stall",
+)
+
 
 def add_to(commands: Any) -> None:
     """Add the command and its options to an argument parser's commands."""
@@ -26,6 +37,12 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument("--no-plots", action="store_true", help="leave the plotting sink out")
     parser.add_argument("--seed", type=int, default=0, help="seed of the data and the model (default: 0)")
+    parser.add_argument(
+        "--fault",
+        choices=FAULTS,
+        default=None,
+        help="let something go wrong after six tenths of the run, to see what the displays make of it",
+    )
     parser.set_defaults(command=run)
 
 
@@ -36,7 +53,14 @@ def run(given: argparse.Namespace) -> int:
     if given.experts < 2:
         print("metrics-hub demo: a mixture needs 2 experts or more", file=sys.stderr)
         return 2
-    return run_demo(steps=given.steps, experts=given.experts, out=given.out, plots=not given.no_plots, seed=given.seed)
+    return run_demo(
+        steps=given.steps,
+        experts=given.experts,
+        out=given.out,
+        plots=not given.no_plots,
+        seed=given.seed,
+        fault=given.fault,
+    )
 
 
 def _positive(text: str) -> int:

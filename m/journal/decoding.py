@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
+from array import array
+from base64 import b64decode
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -140,6 +143,9 @@ def _snapshot(content: dict[str, Any]) -> TrainingSnapshot:
     if "expert_utilization" in content:
         shares = _get(content, "expert_utilization", dict)
         values["expert_utilization"] = {int(expert): _number(share) for expert, share in shares.items()}
+    if "expert_layers" in content:
+        layers = _get(content, "expert_layers", dict)
+        values["expert_utilization"] = {label: _loads(loads) for label, loads in layers.items()}
     if "custom_metrics" in content:
         metrics = _get(content, "custom_metrics", dict)
         values["custom_metrics"] = {
@@ -149,6 +155,25 @@ def _snapshot(content: dict[str, Any]) -> TrainingSnapshot:
         return TrainingSnapshot(_get(content, "step", int), **values)
     except TypeError as error:
         raise ValueError(str(error)) from None
+
+
+def _loads(content: Any) -> dict[int, float] | array[float]:
+    """The loads of one layer, from numbers by expert or from packed floats."""
+    if type(content) is not dict:
+        raise ValueError(f"not the loads of a layer: {content!r:.80}")
+    kind = next((kind for kind in ("f8", "f4") if kind in content), None)
+    if kind is None:
+        return {int(expert): _number(load) for expert, load in content.items()}
+    column = array("d" if kind == "f8" else "f")
+    column.frombytes(b64decode(_get(content, kind, str), validate=True))
+    if sys.byteorder == "big":
+        column.byteswap()
+    if "ids" not in content:
+        return column
+    ids = _get(content, "ids", list)
+    if not all(type(expert) is int for expert in ids):
+        raise ValueError("the numbers of experts must be whole numbers")
+    return dict(zip(ids, column, strict=True))
 
 
 def _custom_value(value: Any) -> Any:
@@ -189,7 +214,7 @@ def _get(content: dict[str, Any], key: str, *types: type) -> Any:
     return value
 
 
-_KEYS = frozenset(("type", "seq", "time", *FIELDS))
+_KEYS = frozenset(("type", "seq", "time", "expert_layers", *FIELDS))
 
 
 def _refuse(constant: str) -> None:

@@ -8,11 +8,15 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
+from array import array
+from base64 import b64encode
 from typing import Any, Final
 
 from m.journal.records import MAX_LINE, MAX_TEXT, NONFINITE, VERSION, End, Gap, Unrepresentable
 from m.journal.redaction import redacted
 from m.metrics.alerts import Alert
+from m.metrics.loads import Layers, Loads, numbers_in
 from m.metrics.run import Run
 from m.metrics.snapshot import NUMBER_FIELDS, PendingSnapshot, TrainingSnapshot
 
@@ -20,6 +24,14 @@ try:
     import orjson
 except Exception:  # an optional extra; a broken one is as good as none
     orjson = None  # type: ignore[assignment, unused-ignore]
+
+SPELLED_LOADS: Final = 512
+"""Loads by layer that are written at every step, as numbers. More are written in base64, and not at every step:"""
+LOADS_BYTES_PER_S: Final = 20_000
+"""a record of them waits until the one before has been spread over the time at this rate. So 48 layers of 1,024 experts
+are written every 26 s; emits at which they are not written cost nothing for them."""
+MOST_DOUBLES: Final = 80_000
+"""More loads are written in single precision, and more than twice as many not at all: they would not fit in a line."""
 
 _MAX_CACHED_NAMES: Final = 4096  # a run that makes up names at every step must not fill the memory
 _PLAIN: Final = frozenset((float, int))
@@ -74,6 +86,7 @@ class SnapshotEncoder:
     def __init__(self) -> None:
         self._names = _Names()
         self._quick = self._by_hand if orjson is None else self._by_orjson
+        self._loads_written = self._loads_due = -math.inf
         self.unrepresentable = 0
         """Custom metrics so far that were written as ``{"unrepresentable": ...}``, or left out for their long names."""
 
@@ -83,12 +96,30 @@ class SnapshotEncoder:
         Raises ``ValueError`` when it would be longer than `MAX_LINE` even with long names and texts left out, and for a
         whole number of more than 4,300 digits.
         """
-        line = self._quick(snapshot, seq, time)
+        layers: dict[str, Any] | None = None
+        if (shares := snapshot.expert_utilization) and type(next(iter(shares.values()))) is Loads:
+            layers = self._layers(shares, time)  # type: ignore[arg-type]
+        line = self._quick(snapshot, seq, time, layers)
         if line is None or len(line) > MAX_LINE:
-            return self._careful(snapshot, seq, time)
+            return self._careful(snapshot, seq, time, layers)
         return line
 
-    def _by_hand(self, snapshot: TrainingSnapshot, seq: int, time: float) -> bytes | None:
+    def _layers(self, layers: Layers, time: float) -> dict[str, Any]:
+        """The keys of a line that speak of loads by layer."""
+        count = numbers_in(layers)
+        if count <= SPELLED_LOADS:
+            spelled = {label: {str(expert): load for expert, load in loads.items()} for label, loads in layers.items()}
+            return {"expert_layers": {str(label): loads for label, loads in spelled.items()}}
+        if self._loads_written <= time < self._loads_due or count > 2 * MOST_DOUBLES:
+            return {"expert_layers_left_out": count}
+        width = 8 if count <= MOST_DOUBLES else 4
+        self._loads_written = time
+        self._loads_due = time + count * width * 4 / 3 / LOADS_BYTES_PER_S
+        return {"expert_layers": {str(label): _packed(loads, width) for label, loads in layers.items()}}
+
+    def _by_hand(
+        self, snapshot: TrainingSnapshot, seq: int, time: float, layers: dict[str, Any] | None = None
+    ) -> bytes | None:
         """The line of a snapshot whose numbers are finite and of the usual types; None for any other."""
         step = snapshot.step
         if type(step) is not int:
@@ -117,10 +148,16 @@ class SnapshotEncoder:
                 return None
             total += number
             add(f',"aux_loss":{number!r}')
-        if shares := snapshot.expert_utilization:
-            if not _PLAIN.issuperset(map(type, shares.values())):
+        if layers is not None:
+            try:
+                add("," + _dumps(layers)[1:-1])
+            except ValueError:  # NaN
                 return None
-            total += sum(shares.values())
+        elif shares := snapshot.expert_utilization:
+            loads: Any = shares.values()
+            if not _PLAIN.issuperset(map(type, loads)):
+                return None
+            total += sum(loads)
             names = self._names
             add(f',"expert_utilization":{{{",".join([f"{names[k]}{v!r}" for k, v in shares.items()])}}}')
         if (number := snapshot.batch_size) is not None:
@@ -152,9 +189,11 @@ class SnapshotEncoder:
         add("}\n")
         return "".join(parts).encode("ascii")
 
-    def _by_orjson(self, snapshot: TrainingSnapshot, seq: int, time: float) -> bytes | None:
+    def _by_orjson(
+        self, snapshot: TrainingSnapshot, seq: int, time: float, layers: dict[str, Any] | None = None
+    ) -> bytes | None:
         """The same by orjson, which writes NaN as null and leaves text unescaped; None where that happened."""
-        content = _content(snapshot, seq, time)
+        content = _content(snapshot, seq, time, layers)
         metrics = content.get("custom_metrics")
         if metrics and not _PLAIN.issuperset(map(type, metrics.values())):
             for value in metrics.values():
@@ -166,21 +205,31 @@ class SnapshotEncoder:
             return None
         return line if line.isascii() and _null(line) is None else None
 
-    def _careful(self, snapshot: TrainingSnapshot, seq: int, time: float) -> bytes:
+    def _careful(
+        self, snapshot: TrainingSnapshot, seq: int, time: float, layers: dict[str, Any] | None = None
+    ) -> bytes:
         if isinstance(snapshot, PendingSnapshot):
             snapshot = snapshot.resolve()
-        content = _content(snapshot, seq, time)
+        content = _content(snapshot, seq, time, layers)
         for name in NUMBER_FIELDS:
             if name in content:
                 content[name] = _spelled(content[name])
         for name, spelled in (("expert_utilization", _spelled), ("custom_metrics", self._custom)):
             if name in content:
                 content[name] = {key: spelled(value) for key, value in content[name].items()}
+        if "expert_layers" in content:
+            content["expert_layers"] = {
+                label: {key: _spelled(value) for key, value in loads.items()}
+                for label, loads in content["expert_layers"].items()
+            }
         metrics = content.get("custom_metrics", {})
         least = sum(len(name) + (len(value) if isinstance(value, str) else 0) for name, value in metrics.items())
         line = _dumps(content) + "\n" if least <= MAX_LINE else ""
         if metrics and not 0 < len(line) <= MAX_LINE:
             content["custom_metrics"] = self._short(metrics)
+            line = _dumps(content) + "\n"
+        if len(line) > MAX_LINE and content.pop("expert_layers", None) is not None:
+            content["expert_layers_left_out"] = numbers_in(snapshot.expert_utilization)
             line = _dumps(content) + "\n"
         if len(line) > MAX_LINE:
             raise ValueError(f"a record may have {MAX_LINE} bytes; that of step {snapshot.step} has {len(line)}")
@@ -217,7 +266,20 @@ class _Names(dict[str | int, str]):
         return written
 
 
-def _content(snapshot: TrainingSnapshot, seq: int, time: float) -> dict[str, Any]:
+def _packed(loads: Loads, width: int) -> dict[str, Any]:
+    """The loads as little-endian floats of ``width`` bytes, with the experts' numbers where those do not count up."""
+    column = loads.numbers if width == 8 else array("f", loads.numbers)
+    if sys.byteorder == "big":
+        column = column[:]
+        column.byteswap()
+    packed: dict[str, Any] = {f"f{width}": b64encode(column).decode("ascii")}
+    ids = loads.ids
+    if list(ids) != list(range(len(ids))):
+        packed["ids"] = list(ids)
+    return packed
+
+
+def _content(snapshot: TrainingSnapshot, seq: int, time: float, layers: dict[str, Any] | None = None) -> dict[str, Any]:
     time = int(time * 1000 + 0.5) / 1000  # round() costs three times that
     content: dict[str, Any] = {"type": "snapshot", "seq": seq, "time": time, "step": int(snapshot.step)}
     number: float | None
@@ -229,7 +291,9 @@ def _content(snapshot: TrainingSnapshot, seq: int, time: float) -> dict[str, Any
         content["learning_rate"] = number
     if (number := snapshot.aux_loss) is not None:
         content["aux_loss"] = number
-    if shares := snapshot.expert_utilization:
+    if layers is not None:
+        content.update(layers)
+    elif shares := snapshot.expert_utilization:
         content["expert_utilization"] = {str(expert): share for expert, share in shares.items()}
     if (number := snapshot.batch_size) is not None:
         content["batch_size"] = number

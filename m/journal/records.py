@@ -18,6 +18,12 @@ record; names and texts cannot contain it unescaped. ``"type"`` says what it is:
 ``end``        the attempt was closed: ``seq`` of its newest snapshot, ``lost`` in all, ``time``
 =============  ======================================================================================================
 
+Loads by layer stand under ``expert_layers`` instead of ``expert_utilization``: label of the layer -> loads. Those are
+numbers by expert, or ``{"f8": "..."}``, little-endian doubles in base64 (``f4``: single precision), in the order of the
+experts' numbers from 0 on unless ``ids`` lists those. Where there are many, most snapshots have
+``expert_layers_left_out`` instead: how many loads were given at this step and are not written
+(`m.journal.encoding.LOADS_BYTES_PER_S`).
+
 What tells a snapshot from any other is ``run_id``, ``attempt`` and ``rank`` of its header and its own ``seq``; the
 step is a label that may repeat.
 

@@ -2,6 +2,7 @@
 
 A snapshot's fields go by their names, custom metrics by their keys, experts as ``expert_0``, ``expert_1``, ... What is
 not given and can be derived goes by ``samples_per_sec``, ``tokens_per_sec``, ``expert_entropy`` and ``load_balance``.
+Experts of several layers have no history each; theirs are those of `m.metrics.layers`.
 Nothing here knows how, or whether, a number is shown.
 """
 
@@ -10,10 +11,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Collection
-from typing import Final
+from typing import Any, Final
 
 from m.metrics.derived import RecentRate, entropy_and_balance
 from m.metrics.history import Appenders, History
+from m.metrics.layers import LayerHistories
+from m.metrics.loads import Layers, Loads
 from m.metrics.snapshot import TrainingSnapshot
 
 SHOWN_FIELDS: Final = ("train_loss", "val_loss", "learning_rate", "aux_loss", "gradient_norm", "gpu_memory_mb")
@@ -68,6 +71,8 @@ class NamedHistories:
         self._experts: dict[int, History] = {}
         self._samples, self._tokens, self._entropy, self._balance = History(), History(), History(), History()
         self._rate = RecentRate(clock)
+        self._clock = clock
+        self._layers: LayerHistories | None = None
         derived = (self._samples, self._tokens, self._entropy, self._balance)
         self._all = [*self._fields.values(), *self._settings.values(), *derived]  # in the order of their turns
         self._next = 0
@@ -78,8 +83,12 @@ class NamedHistories:
         self._derive_rates = True
         self._derive_balance = True
         self._nowhere: Appenders = (self._leave_out, lambda step: None)
-        self.left_out = 0
+        self._left_out = 0
+
+    @property
+    def left_out(self) -> int:
         """Numbers that were not kept: past `MAX_METRICS` names, or under one longer than `LONGEST_NAME`."""
+        return self._left_out + (0 if self._layers is None else self._layers.left_out)
 
     def record(self, snapshot: TrainingSnapshot) -> None:
         """Add the snapshot's numbers. Never raises for what a `TrainingSnapshot` can hold."""
@@ -144,6 +153,10 @@ class NamedHistories:
             "expert_entropy": self._entropy,
             "load_balance": self._balance,
         }
+        layers = self._layers
+        if layers is not None:
+            # whoever gives one mapping at some steps and layers at others has two meanings of one name; layers win
+            derived.update({name: history for name, history in layers.overall.items() if len(history)})
         found: dict[str, History] = {}
         for source in (
             {**self._fields, **self._settings},
@@ -154,11 +167,19 @@ class NamedHistories:
                 if len(history) and name not in found:
                     found[name] = history
         experts = {expert_name(expert): history for expert, history in sorted(self._experts.copy().items())}
+        if layers is not None:
+            for name, history in layers.by_layer.copy().items():
+                if len(history) and name not in found:
+                    experts.setdefault(name, history)
         return {**{name: history for name, history in found.items() if name not in experts}, **experts}
 
-    def _record_experts(self, at: float, utilization: dict[int, float]) -> None:
+    def _record_experts(self, at: float, utilization: Any) -> None:
+        """``utilization`` is a snapshot's: of single experts, or by layer."""
         appenders = self._expert_appenders
         for expert, load in utilization.items():
+            if type(load) is Loads:
+                self._record_layers(at, utilization)
+                return
             try:
                 add, add_at = appenders[expert]
             except KeyError:
@@ -170,6 +191,16 @@ class NamedHistories:
             if balance is not None:
                 self._entropy.append(at, balance[0])
                 self._balance.append(at, balance[1])
+
+    def _record_layers(self, at: float, layers: Layers) -> None:
+        histories = self._layers
+        if histories is None:
+            histories = self._layers = LayerHistories(self._clock)
+            self._all += histories.overall.values()
+        histories.record(at, layers)
+        if histories.new:
+            self._all += histories.new
+            histories.new.clear()
 
     def _record_rates(self, step: int, batch_size: float, sequence_length: float | None) -> None:
         rate = self._rate.at(step)
@@ -208,4 +239,4 @@ class NamedHistories:
         return history.appenders
 
     def _leave_out(self, value: float) -> None:
-        self.left_out += 1
+        self._left_out += 1

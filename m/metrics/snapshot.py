@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from m.metrics.loads import Layers, Loads, Utilization, are_plain, as_mapping, has_layers, layers, plain_loads
 from m.metrics.steps import FARTHEST, whole_step
 from m.metrics.values import DeferredNumber, leave_out, to_metric, to_number
 
@@ -35,8 +36,13 @@ class TrainingSnapshot:
     aux_loss: float | None = None
     """Auxiliary loss, such as the load-balancing loss of a Mixture of Experts."""
 
-    expert_utilization: dict[int, float] = field(default_factory=dict)
-    """Expert id -> its share of the routed tokens (sums to about 1). Empty: not measured, or a dense model."""
+    expert_utilization: Utilization = field(default_factory=dict)
+    """Expert id -> its load: its share of the routed tokens, or their count. Or one such mapping for each layer, by the
+    layer's number or name; `m.metrics.loads.layers_of` takes both. Empty: not measured, or a dense model.
+
+    A list or array of loads, in which the position is the expert's id, is as good as a mapping, and so is one of two
+    dimensions, layers by experts. Where there is a layer, plain numbers beside it are left out and counted. The
+    numbers in layers are looked at when they are first read."""
 
     batch_size: int | None = None
     """Samples in this step."""
@@ -59,7 +65,7 @@ class TrainingSnapshot:
         val_loss: float | None = None,
         learning_rate: float | None = None,
         aux_loss: float | None = None,
-        expert_utilization: Mapping[int, float] | None = None,
+        expert_utilization: Mapping[Any, Any] | Sequence[Any] | Any | None = None,
         batch_size: int | None = None,
         sequence_length: int | None = None,
         gpu_memory_mb: float | None = None,
@@ -119,7 +125,7 @@ class PendingSnapshot(TrainingSnapshot):
         """`resolve` will not wait."""
         values = [getattr(self, name) for name in NUMBER_FIELDS]
         values += [*self.expert_utilization.values(), *self.custom_metrics.values()]
-        return all(value.is_ready() for value in values if type(value) is DeferredNumber)
+        return all(value.is_ready() for value in values if type(value) in _LATE)
 
     def resolve(self) -> TrainingSnapshot:
         """The same snapshot with plain numbers; waits for the device. Never raises."""
@@ -129,7 +135,7 @@ class PendingSnapshot(TrainingSnapshot):
                 values[name] = values[name].resolve()
         for name in ("expert_utilization", "custom_metrics"):
             values[name] = {
-                key: value.resolve() if type(value) is DeferredNumber else value for key, value in values[name].items()
+                key: value.resolve() if type(value) in _LATE else value for key, value in values[name].items()
             }
         return TrainingSnapshot(**values)
 
@@ -148,6 +154,9 @@ NUMBER_FIELDS: Final = (
     "gradient_norm",
 )
 """The fields that hold one number or None."""
+
+_LATE: Final = (DeferredNumber, Loads)
+"""What may still be on its way from a device."""
 
 _BY_NAME: Final = frozenset((*NUMBER_FIELDS, "expert_utilization"))
 
@@ -185,13 +194,6 @@ def snapshot_of(metrics: Mapping[str, Any], step: int) -> TrainingSnapshot:
         else:
             custom[name] = value
     return TrainingSnapshot(step, custom_metrics=custom, **known)
-
-
-def _shown(value: Any) -> str:
-    try:
-        return f"{value!r:.80}"
-    except Exception:
-        return "what cannot be shown"
 
 
 def _number(snapshot: TrainingSnapshot, name: str, value: Any) -> Any:
@@ -237,9 +239,9 @@ def _customs(snapshot: TrainingSnapshot, metrics: Mapping[str, Any]) -> dict[str
     return plain
 
 
-def _experts(snapshot: TrainingSnapshot, utilization: Mapping[int, float]) -> dict[int, float]:
+def _experts(snapshot: TrainingSnapshot, utilization: Any) -> Utilization:
     try:
-        owned = dict(utilization)
+        owned = dict(utilization) if type(utilization) is dict else as_mapping(utilization)
     except Exception:
         leave_out(utilization, "expert_utilization", "a mapping of expert ids to shares")
         return {}
@@ -248,21 +250,22 @@ def _experts(snapshot: TrainingSnapshot, utilization: Mapping[int, float]) -> di
             break
     else:
         return owned
-    plain: dict[int, float] = {}
-    for expert, share in owned.items():
-        key: Any = expert
-        try:
-            number = whole_step(int(key) if isinstance(key, str) else key)
-        except Exception:
-            leave_out(key, f"expert_utilization[{_shown(key)}]", "the number of an expert")
+    if are_plain(owned):
+        return owned
+    if has_layers(owned):
+        return _pending_if_late(snapshot, layers(owned))
+    return {expert: _noted(snapshot, load) for expert, load in plain_loads(owned).items()}
+
+
+def _pending_if_late(snapshot: TrainingSnapshot, found: Layers) -> Layers:
+    for label, loads in found.items():
+        if not loads.is_late:
             continue
-        if number in plain:
-            leave_out(key, f"expert_utilization[{_shown(key)}]", "another expert than one given before")
-            continue
-        value = _number(snapshot, f"expert_utilization[{number}]", share)
-        if value is not None:
-            plain[number] = value
-    return plain
+        if type(snapshot) is TrainingSnapshot:
+            _set_attribute(snapshot, "__class__", PendingSnapshot)
+        elif type(snapshot) is not PendingSnapshot:
+            found[label] = loads.resolve()
+    return found
 
 
 def _free_name(name: str, taken: Mapping[str, Any], suffixes: dict[str, int]) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 import sys
+from array import array
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from m.metrics.text import harmless
 
@@ -23,6 +24,7 @@ _MAX_NAMED: Final = 200  # names that are each warned about once
 
 _unconvertible = 0
 _warned: set[str] = set()
+_COLUMN: Final = "a column of numbers"
 _copy_of_jax: Callable[[Any], Any] | None = None
 
 
@@ -65,6 +67,25 @@ class DeferredNumber:
         return float("nan") if number is None else float(number)
 
 
+_Late = TypeVar("_Late", bound=DeferredNumber)
+
+
+class DeferredColumn(DeferredNumber):
+    """The same for an array of one dimension: ``resolve_column`` waits for the copy and gives its numbers."""
+
+    __slots__ = ()
+
+    def resolve_column(self) -> array[float] | None:
+        """The numbers, waiting for the copy. None (counted) when they could not be had."""
+        try:
+            if self._event is not None:
+                self._event.synchronize()
+            return _doubles(self._value)
+        except Exception as error:
+            _give_up(self._value, self._name, error, _COLUMN)
+            return None
+
+
 def to_number(value: Any, name: str) -> Number | DeferredNumber | None:
     """The plain number that ``value`` is; None when it is None or not one number (counted, named once in the log).
 
@@ -83,6 +104,28 @@ def to_number(value: Any, name: str) -> Number | DeferredNumber | None:
         return None
     _give_up(value, name, None)
     return None
+
+
+def to_column(value: Any, name: str) -> array[float] | DeferredColumn | None:
+    """The numbers of an array or tensor of one dimension, as doubles; None when it is none (counted, named once).
+
+    One that lives on a device gives a `DeferredColumn`, as in `to_number`. Never raises.
+    """
+    try:
+        if value.ndim != 1:
+            _give_up(value, name, None, _COLUMN)
+            return None
+        kind = getattr(getattr(value, "device", None), "type", None)
+        if kind is not None and kind not in ("cpu", "meta"):
+            return _start_torch_copy(value.detach(), kind, name, DeferredColumn)
+        if hasattr(value, "copy_to_host_async"):  # JAX
+            asks = getattr(value, "is_ready", None)
+            if asks is None or not asks():
+                return _start_jax_copy(value, name, DeferredColumn)
+        return _doubles(value)
+    except Exception as error:
+        _give_up(value, name, error, _COLUMN)
+        return None
 
 
 def to_metric(value: Any, name: str) -> Any:
@@ -127,25 +170,27 @@ def _from_array(value: Any, name: str) -> Number | DeferredNumber | None:
     device = getattr(value, "device", None)
     kind = getattr(device, "type", None)  # only PyTorch names its device types
     if kind is not None and kind not in ("cpu", "meta"):
-        return _start_torch_copy(value.detach(), kind, name)
+        return _start_torch_copy(value.detach(), kind, name, DeferredNumber)
     if hasattr(value, "copy_to_host_async"):  # JAX, whose arrays are futures even on the CPU
         asks = getattr(value, "is_ready", None)
-        return _plain(value.item(), name) if asks is not None and asks() else _start_jax_copy(value, name)
+        return (
+            _plain(value.item(), name) if asks is not None and asks() else _start_jax_copy(value, name, DeferredNumber)
+        )
     return _plain(value.item(), name)
 
 
-def _start_torch_copy(value: Any, kind: str, name: str) -> DeferredNumber:
+def _start_torch_copy(value: Any, kind: str, name: str, late: type[_Late]) -> _Late:
     """Snapshot ``value`` in stream order without waiting: its next in-place update must not change what was emitted."""
     if kind == "cuda":
         torch = sys.modules["torch"]
         host = value.to("cpu", non_blocking=True)
         event = torch.cuda.Event()
         event.record(torch.cuda.current_stream(value.device))
-        return DeferredNumber(host, name, event)
-    return DeferredNumber(value.clone(), name)
+        return late(host, name, event)
+    return late(value.clone(), name)
 
 
-def _start_jax_copy(value: Any, name: str) -> DeferredNumber:
+def _start_jax_copy(value: Any, name: str, late: type[_Late]) -> _Late:
     """The same for JAX, whose next step may be given the array's memory as its own (donation), as it often is with the
     learning rate in an optimizer's state. An array on several hosts is taken as it is: no computation starts on those.
     """
@@ -156,7 +201,20 @@ def _start_jax_copy(value: Any, name: str) -> DeferredNumber:
             _copy_of_jax = jax.jit(jax.numpy.copy)
         value = _copy_of_jax(value)
     value.copy_to_host_async()
-    return DeferredNumber(value, name)
+    return late(value, name)
+
+
+def _doubles(value: Any) -> array[float]:
+    """The numbers of an array of one dimension that can be read now. Raises for what are no real numbers."""
+    if hasattr(value, "detach"):  # PyTorch, whose reduced precisions only it can widen
+        if value.is_complex():
+            raise TypeError("complex numbers")
+        value = value.detach().double().numpy()
+    elif hasattr(value, "copy_to_host_async"):
+        value = sys.modules["numpy"].asarray(value)
+    if hasattr(value, "mask") or value.dtype.kind not in "biufV":  # V: those reduced precisions that NumPy lacks
+        raise TypeError("masked, or no real numbers")
+    return array("d", value.astype("f8").tobytes())
 
 
 def _plain(value: Any, name: str) -> Number | None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypedDict
 
 from sinks.plotting.budget import DRAW_BUDGET, DrawBudget
 from sinks.plotting.shown import Shown
+from sinks.plotting.styles import STYLE_BY_NAME
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,7 +63,7 @@ class Off:
 
 
 class DisplayOptions(TypedDict, total=False):
-    """The keywords that say where a figure appears; each is a field of `TrainingVisualizerConfig` as well."""
+    """The keywords that say where a figure appears and how; each is a field of `TrainingVisualizerConfig` as well."""
 
     display: str | Callable[[Figure], object]
     image_path: str | os.PathLike[str] | None
@@ -70,6 +71,9 @@ class DisplayOptions(TypedDict, total=False):
     keep_open: bool
     draw_budget: float
     on_rank: int | None
+    style: str
+    smoothing: float | Mapping[str, float] | None
+    second_axis: str | None
 
 
 @dataclass(slots=True, frozen=True)
@@ -164,7 +168,7 @@ def _in_a_cell(source: Callable[[], Shown | None], budget: DrawBudget) -> Appear
     try:
         from sinks.plotting.notebook import NotebookOutput
 
-        return Inline(NotebookOutput(shown.layout.plan(())), source, budget)
+        return Inline(NotebookOutput(shown.layout.plan(()), STYLE_BY_NAME[shown.style]), source, budget)
     except Exception:
         logger.warning("no plot can be shown in this notebook; training goes on without it", exc_info=True)
         return Off()

@@ -14,22 +14,10 @@ BROWN: Final = "#7A4A1E"
 SLATE: Final = "#4D4D4D"
 
 CYCLE: Final = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BROWN, SLATE)
-"""Okabe and Ito's colours in an order in which neighbours differ most; their yellow, too pale for a line on white, is
-a brown here, and their black a grey."""
+"""Okabe and Ito's colours (as in Wong, Nature Methods 8, 441, 2011) in an order in which neighbours differ most; their
+yellow, too pale for a line on white, is a brown here, and their black a grey."""
 
 STYLES: Final = ("-", "--", ":", "-.")
-
-INK: Final = "#262626"
-"""Titles and labels."""
-DIM: Final = "#737373"
-"""Numbers on the axes and notes."""
-FRAME: Final = "#8C8C8C"
-"""Axis lines and ticks."""
-GRID: Final = "#E6E6E6"
-BROKEN: Final = "#C1121F"
-"""Marks for NaN and infinities."""
-ALERT: Final = "#B07800"
-"""Marks for alerts."""
 
 
 def nth(index: int) -> tuple[str, str]:
@@ -37,7 +25,13 @@ def nth(index: int) -> tuple[str, str]:
     return CYCLE[index % len(CYCLE)], STYLES[index // len(CYCLE) % len(STYLES)]
 
 
-def darker(color: str, amount: float = 0.45) -> str:
-    """``color``, a ``#rrggbb``, mixed with black: the same hue in another tone."""
-    parts = (int(color[start : start + 2], 16) for start in (1, 3, 5))
-    return "#" + "".join(f"{round(part * (1 - amount)):02X}" for part in parts)
+def other_tone(color: str, *, lighter: bool = False) -> str:
+    """``color``, a ``#rrggbb``, mixed with black, or with white: the same hue in another tone.
+
+    What is nearly black, or white, already goes the other way.
+    """
+    parts = [int(color[start : start + 2], 16) for start in (1, 3, 5)]
+    bright = (0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]) / 255.0
+    if not 0.1 <= bright <= 0.9:
+        lighter = bright < 0.5
+    return "#" + "".join(f"{round(part + 0.45 * (255 * lighter - part)):02X}" for part in parts)

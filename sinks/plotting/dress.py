@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sinks.plotting.colors import DIM, FRAME, GRID
 from sinks.plotting.glyphs import FONT
-
-LETTERS: Final = 8.0
-"""Size of numbers, legends and notes, in points."""
-LABELS: Final = 9.0
-TITLE: Final = 10.5
-FIGURE_TITLE: Final = 14.0
+from sinks.plotting.styles import Style
 
 
-def new_axes(figure: Figure) -> Axes:
+def new_axes(figure: Figure, style: Style) -> Axes:
     """Empty axes of ``figure``, yet to be placed."""
-    axes = figure.add_axes((0.1, 0.1, 0.8, 0.8), facecolor="white")
-    dress(axes)
+    axes = figure.add_axes((0.1, 0.1, 0.8, 0.8), facecolor=style.page)
+    dress(axes, style)
     return axes
 
 
-def dress(axes: Axes, *, right: bool = False) -> None:
+def dress(axes: Axes, style: Style, *, right: bool = False) -> None:
     """Give ``axes`` our frame and ticks; ``right`` for the twin that holds the right-hand axis."""
     axes.set_autoscale_on(False)
     axes.margins(0)
@@ -32,21 +24,21 @@ def dress(axes: Axes, *, right: bool = False) -> None:
     axes.grid(False, which="both")
     for side, spine in axes.spines.items():
         spine.set_visible(side == "right" if right else side in ("left", "bottom"))
-        spine.set_color(FRAME)
-        spine.set_linewidth(0.8)
+        spine.set_color(style.frame)
+        spine.set_linewidth(0.8 * style.line)
     for which, length in (("major", 3.0), ("minor", 1.8)):
         axes.tick_params(
             axis="both",
             which=which,
             direction="out",
-            length=length,
-            width=0.8 if which == "major" else 0.5,
-            color=FRAME,
-            labelcolor=DIM,
-            labelsize=LETTERS,
+            length=length * style.room,
+            width=(0.8 if which == "major" else 0.5) * style.line,
+            color=style.frame,
+            labelcolor=style.dim,
+            labelsize=style.letters,
             labelfontfamily=FONT,
             labelrotation=0,
-            pad=3.0,
+            pad=3.0 * style.room,
             top=False,
             labeltop=False,
             bottom=not right,
@@ -58,9 +50,11 @@ def dress(axes: Axes, *, right: bool = False) -> None:
         )
 
 
-def show_grid(axes: Axes, show: bool) -> None:
+def show_grid(axes: Axes, style: Style, show: bool) -> None:
     """Pale lines at the major ticks, behind everything."""
     if show:
-        axes.grid(True, which="major", axis="both", color=GRID, linewidth=0.7, linestyle="-", alpha=1.0)
+        axes.grid(
+            True, which="major", axis="both", color=style.grid, linewidth=0.7 * style.line, linestyle="-", alpha=1.0
+        )
     else:
         axes.grid(False, which="both")

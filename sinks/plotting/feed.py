@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from m.metrics.text import harmless
 from sinks.plotting.drawing_process import DrawingProcess
-from sinks.plotting.news import News
+from sinks.plotting.news import News, together
 from sinks.plotting.protocol import END, HELLO, words
 from sinks.plotting.shown import Shown
 
@@ -29,7 +29,9 @@ logger = logging.getLogger(__name__)
 EVERY_S: Final = 0.5
 """Between two looks at the histories."""
 SHARE_OF_A_CORE: Final = 0.04
-"""Of a core, drawing what is new takes the other process no more than this; reading and the user come on top."""
+"""Of a core, drawing what is new takes the other process no more than this, the user's own zooming aside."""
+SHARE_WHEN_CROWDED: Final = 0.00125
+"""The same where no core is free. On a screen its server works about as much again."""
 TO_CLOSE_S: Final = 2.0
 """So long `Feed.close` may take."""
 TO_FINISH_S: Final = 30.0
@@ -109,7 +111,7 @@ class Feed:
 
     def _show(self) -> None:
         try:
-            hello = {**self._hello, "backend": _chosen_backend(), "share": SHARE_OF_A_CORE}
+            hello = {**self._hello, "backend": _chosen_backend(), "shares": [SHARE_OF_A_CORE, SHARE_WHEN_CROWDED]}
             process = self._process = DrawingProcess(words(HELLO, hello))
         except Exception as error:
             self._gone(f"could not be started: {error}")
@@ -151,7 +153,7 @@ class Feed:
         """Whether everything new has been told by ``deadline``, on the clock of ``time.monotonic``."""
         if not process.write(deadline):
             return False
-        return all(process.write(deadline, frame) for frame in self._news.frames(shown))
+        return all(process.write(deadline, frames) for frames in together(self._news.frames(shown)))
 
     def _finish(self, process: DrawingProcess, shown: Shown | None, deadline: float) -> None:
         """Nothing comes any more: tell the rest, where somebody is to see it, and let the process end."""

@@ -15,28 +15,28 @@ from matplotlib.figure import Figure
 
 from m.metrics.history import History
 from sinks.plotting.background import Background, can_be_kept
-from sinks.plotting.colors import ALERT, DIM, INK
-from sinks.plotting.dress import FIGURE_TITLE, LETTERS
 from sinks.plotting.glyphs import drawable, fitted, plain, width_of
 from sinks.plotting.limits import Limits, calm
 from sinks.plotting.lines import Course
+from sinks.plotting.milestones import SecondScale
 from sinks.plotting.panel import PanelView, union
 from sinks.plotting.plan import Plan
 from sinks.plotting.points import FARTHEST, Points, points_of
 from sinks.plotting.said import Said
-from sinks.plotting.saving import PNG_DPI
 from sinks.plotting.settings import own_settings
+from sinks.plotting.styles import SCREEN, Style
 
 DPI: Final = 100.0
 
-# Room around the axes of a panel, and around all panels, in points.
+# Room around the axes of a panel, and around all panels, in points; styles have more or less of it.
 _LEFT, _RIGHT, _RIGHT_AXIS, _BELOW, _ABOVE = 52.0, 12.0, 48.0, 32.0, 8.0
 _EDGE, _FIGURE_TITLE_ROW = 6.0, 20.0
 _BEFORE_NUMBERS, _LABEL = 11.0, 24.0  # from the axes to the vertical label beyond its numbers, and past that label
 _LOWER_PART, _PARTS_APART = 0.32, 3.0
 
-_Key: TypeAlias = tuple[str, bool, int | None, int]
-"""A metric's name, whether its axis is logarithmic, how many newest points are drawn, and by how many at most."""
+_Key: TypeAlias = tuple[str, bool, int | None, int, float]
+"""A metric's name, whether its axis is logarithmic, how many newest points are drawn, by how many at most, and the
+factor of their average."""
 _Known: TypeAlias = tuple[History, int, Points]
 """A history, its length when it was drawn, and what was drawn of it."""
 
@@ -49,22 +49,30 @@ class TrainingFigure:
     """
 
     def __init__(
-        self, size: tuple[float, float], figure: Figure | None = None, *, live: bool = False, dpi: float = DPI
+        self,
+        size: tuple[float, float],
+        figure: Figure | None = None,
+        *,
+        style: Style = SCREEN,
+        live: bool = False,
+        dpi: float = DPI,
     ) -> None:
         """``size`` is width and height in inches. ``figure`` is an empty one of that size that has a canvas already,
         such as that of a window; None makes one that is drawn in memory, with ``dpi`` pixels to the inch."""
+        self._style = style
         with own_settings():
             if figure is None:
-                figure = Figure(figsize=size, dpi=dpi, facecolor="white", edgecolor="white")
+                figure = Figure(figsize=size, dpi=dpi)
                 FigureCanvasAgg(figure)
             self.figure = figure
+            self.figure.set(facecolor=style.page, edgecolor=style.page)
             self.figure.set_layout_engine("none")
             self._title = plain(self.figure.suptitle("", ha="left", va="baseline"))
-            self._title.set(fontsize=FIGURE_TITLE, fontweight="bold", color=INK)
+            self._title.set(fontsize=style.figure_title or style.title, fontweight="bold", color=style.ink)
             self._alert_note = plain(self.figure.text(1.0, 1.0, ""))
-            self._alert_note.set(fontsize=LETTERS, color=ALERT, ha="right", va="baseline")
+            self._alert_note.set(fontsize=style.letters, color=style.alert, ha="right", va="baseline")
             self._left_out_note = plain(self.figure.text(1.0, 0.0, ""))
-            self._left_out_note.set(fontsize=LETTERS, color=DIM, ha="right", va="baseline")
+            self._left_out_note.set(fontsize=style.letters, color=style.dim, ha="right", va="baseline")
         self._background = Background(figure) if live and can_be_kept(figure) else None
         self._size = size
         self._said = Said()
@@ -80,22 +88,27 @@ class TrainingFigure:
         title: str = "",
         newest: int | None = None,
         alerts: Sequence[tuple[int, str]] = (),
+        second: SecondScale | None = None,
         room: float = 0.0,
         leave: Collection[Axes] = (),
     ) -> None:
         """Bring every artist up to date; the canvas is not drawn yet.
 
-        ``newest`` limits the points of each metric that are drawn. ``alerts`` are steps and rules to mark. ``room``:
-        so much of an axis may stay empty so that its limits need not move with every point; 0.0 makes them follow
-        exactly. The limits of the axes in ``leave`` are somebody else's and stay.
+        ``newest`` limits the points of each metric that are drawn. ``alerts`` are steps and rules to mark. ``second``
+        is what an axis along the top of each panel says. ``room``: so much of an axis may stay empty so that its limits
+        need not move with every point; 0.0 makes them follow exactly. The limits of the axes in ``leave`` are somebody
+        else's and stay.
         """
         with own_settings():
-            if plan.size != self._size:
-                self.figure.set_size_inches(*plan.size)
-                self._size = plan.size
+            size = plan.size_in(self._style)
+            if size != self._size:
+                self.figure.set_size_inches(*size)
+                self._size = size
             self._have_views(plan)
             self._show_panels(plan, histories, newest, [step for step, _ in alerts], room, leave)
-            self._place(plan)
+            for upper, *_ in self._cells:
+                upper.set_second(second)
+            self._place(plan, alerts)
             self._write(plan, title, alerts)
 
     def draw(self) -> bool:
@@ -117,7 +130,7 @@ class TrainingFigure:
             while len(views) > len(panel.parts()):
                 views.pop().remove()
             while len(views) < len(panel.parts()):
-                views.append(PanelView(self.figure, front=self._background is not None))
+                views.append(PanelView(self.figure, self._style, front=self._background is not None))
 
     def _show_panels(
         self,
@@ -132,12 +145,17 @@ class TrainingFigure:
         most = self._most_points(plan)
         known, self._drawn = self._drawn, {}  # what is not drawn any more is let go
         for views, panel in zip(self._cells, plan.panels, strict=True):
+            drawn: list[Points] = []
             for view, part in zip(views, panel.parts(), strict=True):
                 courses = {}
                 for series in part.series:
-                    key = (series.name, part.yscale == "log" and not series.right, newest, most)
-                    courses[series.name] = self._course(key, histories[series.name], longest, known.get(key))
-                view.show(part, courses, histories, newest, room=room, leave=leave)
+                    history = histories[series.name]
+                    sparse = len(history) * 2 <= longest or len(history) == 1
+                    smoothing = series.smoothing if series.always_smooth or not sparse else 0.0
+                    key = (series.name, part.yscale == "log" and not series.right, newest, most, smoothing)
+                    courses[series.name] = Course(self._points(key, history, known.get(key)), sparse)
+                drawn += view.show(part, courses, histories, newest, room=room, leave=leave)
+            views[0].set_note(drawn)
         # With all points drawn the panels share one time axis; the newest points of each metric span their own time.
         shared = union([view.steps for views in self._cells for view in views]) if newest is None else None
         for cell, views in enumerate(self._cells):
@@ -150,31 +168,36 @@ class TrainingFigure:
 
     def _most_points(self, plan: Plan) -> int:
         """Of one line: fewer than two for each pixel of its axes, in the sharpest picture that is drawn of them."""
-        dpi = float(self.figure.dpi) if self._background is not None else max(float(self.figure.dpi), PNG_DPI)
-        return max(100, round(1.4 * dpi * plan.size[0] / plan.cols))
+        dpi = (
+            float(self.figure.dpi) if self._background is not None else max(float(self.figure.dpi), self._style.png_dpi)
+        )
+        return max(100, round(1.4 * dpi * self._size[0] / plan.cols))
 
-    def _course(self, key: _Key, history: History, longest: int, known: _Known | None) -> Course:
+    def _points(self, key: _Key, history: History, known: _Known | None) -> Points:
         """The points of one metric, those of the last time where nothing came since."""
         length = len(history)
         if known is not None and known[0] is history and known[1] == length:
             points = known[2]
         else:
-            points = points_of(history, log=key[1], newest=key[2], most=key[3])
+            points = points_of(history, log=key[1], newest=key[2], most=key[3], smoothing=key[4])
         self._drawn[key] = (history, length, points)
-        return Course(points, sparse=length * 2 <= longest or length == 1)
+        return points
 
-    def _place(self, plan: Plan) -> None:
+    def _place(self, plan: Plan, alerts: Sequence[tuple[int, str]]) -> None:
         width, height = (72.0 * side for side in self.figure.get_size_inches())
-        cell = (width - 2 * _EDGE) / plan.cols
-        right = [
-            _RIGHT_AXIS if any(p.right for panel in plan.panels[col :: plan.cols] for p in panel.parts()) else _RIGHT
+        room = self._style.room
+        edge = _EDGE * room
+        cell = (width - 2 * edge) / plan.cols
+        with_right = [
+            any(part.right for panel in plan.panels[col :: plan.cols] for part in panel.parts())
             for col in range(plan.cols)
         ]
+        right = [(_RIGHT_AXIS if there else _RIGHT) * room for there in with_right]
         numbers = [
             max((view.numbers_width() for views in self._cells[col :: plan.cols] for view in views), default=0.0)
             for col in range(plan.cols)
         ]
-        left = [max(_LEFT, width_of_numbers + _LABEL) for width_of_numbers in numbers]
+        left = [max(_LEFT * room, width_of_numbers + _LABEL * room) for width_of_numbers in numbers]
         across = [max(cell - left[col] - right[col], 0.25 * cell) for col in range(plan.cols)]
         headers = [
             [view.header(across[index % plan.cols]) for view in views] for index, views in enumerate(self._cells)
@@ -183,19 +206,20 @@ class TrainingFigure:
             max((parts[0] for parts in headers[row * plan.cols : (row + 1) * plan.cols]), default=0.0)
             for row in range(plan.rows)
         ]
-        bottom = _EDGE + (LETTERS + 4.0 if plan.left_out else 0.0)
-        top = height - _EDGE - _FIGURE_TITLE_ROW
+        bottom = edge + (self._style.letters + 4.0 if plan.left_out else 0.0)
+        top = height - edge - self._title_row(alerts)
         # all axes get the same height; in a figure too small for its letters they overlap rather than vanish
-        tall = (top - bottom - sum(row_headers)) / plan.rows - _BELOW - _ABOVE
+        tall = (top - bottom - sum(row_headers)) / plan.rows - (_BELOW + _ABOVE) * room
         tall = max(tall, 0.2 * height / plan.rows)
         y = top
         for row in range(plan.rows):
-            y -= _ABOVE + row_headers[row] + tall
+            y -= _ABOVE * room + row_headers[row] + tall
             for col in range(plan.cols):
                 index = row * plan.cols + col
                 if index >= len(self._cells):
                     break
-                x, wide, label_at = _EDGE + col * cell + left[col], across[col], numbers[col] + _BEFORE_NUMBERS
+                x, wide = edge + col * cell + left[col], across[col]
+                label_at = numbers[col] + _BEFORE_NUMBERS * room
                 upper, *lower = self._cells[index]
                 below = 0.0
                 for view, header in zip(lower, headers[index][1:], strict=True):
@@ -203,25 +227,38 @@ class TrainingFigure:
                     below = _LOWER_PART * tall + header + _PARTS_APART
                 rect = (x, y + below, wide, max(tall - below, 1.0))
                 upper.place(rect, (width, height), row_headers[row], label_at)
-            y -= _BELOW
+            y -= _BELOW * room
         if self._said.new("title at", left[0], width, height):
-            self._title.set_position(((_EDGE + left[0]) / width, (height - _EDGE - FIGURE_TITLE) / height))
+            self._title.set_position(((edge + left[0]) / width, (height - edge - self._title_size) / height))
 
     def _write(self, plan: Plan, title: str, alerts: Sequence[tuple[int, str]]) -> None:
         width, height = (72.0 * side for side in self.figure.get_size_inches())
         if not self._said.new("words", width, height, title, tuple(alerts), plan.left_out):
             return
-        y = (height - _EDGE - FIGURE_TITLE) / height
+        style = self._style
+        y = (height - _EDGE * style.room - self._title_size) / height
         note = drawable(_alerts_text(alerts), 90)
-        room = width - _EDGE - _LEFT - _RIGHT
-        note = fitted(note, 0.5 * room, LETTERS) if note else ""
+        room = width - (_EDGE + _LEFT + _RIGHT) * style.room
+        note = fitted(note, (0.5 if style.figure_title else 1.0) * room, style.letters) if note else ""
         self._alert_note.set_text(note)
-        self._alert_note.set_position(((width - _RIGHT) / width, y))
-        room -= width_of(note, LETTERS) + 16.0 if note else 0.0
-        self._title.set_text(fitted(drawable(title, 90), room, FIGURE_TITLE, bold=True))
+        self._alert_note.set_position((1.0 - _RIGHT * style.room / width, y))
+        room -= width_of(note, style.letters) + 16.0 if note else 0.0
+        if style.figure_title:
+            self._title.set_text(fitted(drawable(title, 90), room, style.figure_title, bold=True))
         left_out = "not drawn: " + ", ".join(plan.left_out) if plan.left_out else ""
-        self._left_out_note.set_text(fitted(drawable(left_out, 200), width - 24.0, LETTERS) if left_out else "")
-        self._left_out_note.set_position(((width - _RIGHT) / width, _EDGE / height))
+        self._left_out_note.set_text(fitted(drawable(left_out, 200), width - 24.0, style.letters) if left_out else "")
+        self._left_out_note.set_position((1.0 - _RIGHT * style.room / width, _EDGE * style.room / height))
+
+    @property
+    def _title_size(self) -> float:
+        """Of the row with the title and the alerts, its letters."""
+        return self._style.figure_title or self._style.letters
+
+    def _title_row(self, alerts: Sequence[tuple[int, str]]) -> float:
+        """Height of that row; 0.0 when nothing stands there."""
+        if self._style.figure_title:
+            return _FIGURE_TITLE_ROW
+        return self._style.letters + 4.0 if alerts else 0.0
 
 
 def _alerts_text(alerts: Sequence[tuple[int, str]]) -> str:

@@ -17,12 +17,12 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from m.metrics import buckets
 from m.metrics.history import History
-from sinks.plotting.colors import DIM, FRAME
-from sinks.plotting.dress import LETTERS, new_axes
+from sinks.plotting.dress import new_axes
 from sinks.plotting.glyphs import plain
 from sinks.plotting.lines import FRONT
 from sinks.plotting.plan import HeatMap
 from sinks.plotting.points import Floats, older_buckets
+from sinks.plotting.styles import Style
 from sinks.plotting.text import tick_text
 
 MOST_COLUMNS: Final = 700
@@ -38,7 +38,7 @@ class HeatMapView:
     """Of the bar and its numbers, in points."""
     WIDTH: Final = 84.0
 
-    def __init__(self, figure: Figure, axes: Axes, *, front: bool = False) -> None:
+    def __init__(self, figure: Figure, axes: Axes, style: Style, *, front: bool = False) -> None:
         """``front``: whether somebody else draws the image, over a background that is kept."""
         self._axes = axes
         self.ids: tuple[int, ...] = ()
@@ -57,15 +57,21 @@ class HeatMapView:
         self._image.set_clip_path(axes.patch)
         self._image.set(zorder=FRONT, animated=front)
         axes.add_image(self._image)
-        self._bar_axes = new_axes(figure)
+        self._bar_axes = new_axes(figure, style)
         bar: Any = figure.colorbar(
             self._image, cax=self._bar_axes, orientation="horizontal", extend="max", ticks=[0.0, 1.0, 2.0]
         )
         bar.ax.set_xticklabels(["0", "fair share", "2×"])
         bar.ax.tick_params(
-            axis="x", length=0.0, pad=1.5, labelsize=LETTERS - 1.0, labelcolor=DIM, bottom=True, labelbottom=True
+            axis="x",
+            length=0.0,
+            pad=1.5,
+            labelsize=style.letters - 1.0,
+            labelcolor=style.dim,
+            bottom=True,
+            labelbottom=True,
         )
-        bar.outline.set_edgecolor(FRAME)
+        bar.outline.set_edgecolor(style.frame)
         bar.outline.set_linewidth(0.5)
         for label in bar.ax.get_xticklabels():
             plain(label)

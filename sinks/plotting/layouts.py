@@ -7,12 +7,24 @@ drawn is not known here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
-from sinks.plotting.colors import BLUE, CYCLE, darker, nth
-from sinks.plotting.config import DEFAULT_TITLE, MetricConfig, PlotConfig, TrainingVisualizerConfig, whole_number
+from m.metrics.named import expert_of
+from sinks.plotting.colors import CYCLE, nth
+from sinks.plotting.config import (
+    DEFAULT_CYCLE,
+    DEFAULT_TITLE,
+    MetricConfig,
+    PlotConfig,
+    TrainingVisualizerConfig,
+    whole_number,
+)
 from sinks.plotting.naming import is_validation, kind_of, trained_beside, words
 from sinks.plotting.plan import Panel, Plan, Series
+
+USUAL_SMOOTHING: Final = 0.95
+"""The factor for single experts where none is given: the newest 20 points have about two thirds of the weight."""
 
 
 class ConfiguredLayout:
@@ -20,7 +32,7 @@ class ConfiguredLayout:
 
     def __init__(self, config: TrainingVisualizerConfig) -> None:
         self._config = config
-        self._colors = [_colors_of(index, config) for index in range(len(config.plots))]
+        self._paints = [_paints_of(index, config) for index in range(len(config.plots))]
 
     def plan(self, names: Sequence[str]) -> Plan:
         config = self._config
@@ -30,33 +42,42 @@ class ConfiguredLayout:
                 Series(
                     metric.metric_name,
                     metric.metric_name if metric.label is None else metric.label,
-                    self._colors[index][metric.metric_name],
-                    metric.line_style,
+                    style=metric.line_style,
                     alpha=float(metric.alpha),
                     front=is_validation(metric.metric_name),
+                    **self._paints[index][metric.metric_name],
                 )
                 for metric in config.metrics
                 if metric.plot_index == index and metric.metric_name in names
             )
             panels.append(panel_of(plot, series))
-        return Plan(int(config.subplot_rows), int(config.subplot_cols), size_of(config), tuple(panels))
+        plan = Plan(int(config.subplot_rows), int(config.subplot_cols), size_of(config), tuple(panels))
+        return smoothed(plan, config.smoothing, of_experts=0.0)
 
 
-def _colors_of(index: int, config: TrainingVisualizerConfig) -> dict[str, str]:
-    """The colours in one panel by metric: those that are named, then the cycle's, first those that nobody named."""
+def _paints_of(index: int, config: TrainingVisualizerConfig) -> dict[str, dict[str, Any]]:
+    """How the metrics of one panel are coloured: as named; else in the tone of the training curve, where the cycle is
+    not the user's own; else by the cycle, first with the colours that nobody named."""
     metrics = [metric for metric in config.metrics if metric.plot_index == index]
-    named = {metric.color for metric in metrics if metric.color is not None}
+    colors = {metric.metric_name: metric.color for metric in metrics}
     cycle = config.plots[index].color_cycle
-    free = [color for color in cycle if color not in named] or list(cycle)
-    colors: dict[str, str] = {}
+    ours = tuple(cycle) in (CYCLE, DEFAULT_CYCLE)
+    free = [color for color in cycle if color not in set(colors.values())] or list(cycle)
+    paints: dict[str, dict[str, Any]] = {}
+    beside = {}
     used = 0
-    for metric in metrics:
-        if metric.color is not None:
-            colors[metric.metric_name] = metric.color
-        else:
-            colors[metric.metric_name] = free[used % len(free)]
-            used += 1
-    return colors
+    for name, color in colors.items():
+        trained = trained_beside(name, colors) if ours and color is None else None
+        if trained is not None:
+            beside[name] = trained
+            continue
+        named = color is not None
+        if color is None:
+            color, used = free[used % len(free)], used + 1
+        paints[name] = {"color": color, "named": named or not ours}
+    for name, trained in beside.items():
+        paints[name] = {**paints[trained], "tone": True}
+    return paints
 
 
 def size_of(config: TrainingVisualizerConfig) -> tuple[float, float]:
@@ -88,9 +109,33 @@ def painted(names: Sequence[str], cycle: Sequence[str] = CYCLE, **more: Any) -> 
             colors[name] = cycle[index % len(cycle)], nth(index)[1]
     for name, partner in beside.items():
         if partner is not None:
-            color, style = colors[partner]
-            colors[name] = (darker(color), style)
-    return [Series(name, name, *colors[name], front=is_validation(name), **more) for name in names]
+            colors[name] = colors[partner]
+    return [
+        Series(name, name, *colors[name], front=is_validation(name), tone=beside[name] is not None, **more)
+        for name in names
+    ]
+
+
+def smoothed(plan: Plan, smoothing: float | Mapping[str, float] | None, *, of_experts: float = USUAL_SMOOTHING) -> Plan:
+    """``plan`` with the averages that ``smoothing`` asks for: for all, or for metrics by name. Where it does not say,
+    the lines of single experts have ``of_experts`` and the others none."""
+    named = smoothing if isinstance(smoothing, Mapping) else {}
+
+    def factor_of(name: str) -> float:
+        if smoothing is None or isinstance(smoothing, Mapping):
+            return 0.0 if expert_of(name) is None else of_experts
+        return 0.0 if kind_of(name) == "learning rate" else float(smoothing)
+
+    def series_with(series: Series) -> Series:
+        if series.name in named:
+            return replace(series, smoothing=float(named[series.name]), always_smooth=True)
+        return replace(series, smoothing=factor_of(series.name))
+
+    def panel_with(panel: Panel) -> Panel:
+        below = None if panel.below is None else panel_with(panel.below)
+        return replace(panel, series=tuple(map(series_with, panel.series)), below=below)
+
+    return replace(plan, panels=tuple(map(panel_with, plan.panels)))
 
 
 def loss_config(update_interval: int = 100) -> TrainingVisualizerConfig:
@@ -105,8 +150,8 @@ def loss_config(update_interval: int = 100) -> TrainingVisualizerConfig:
             PlotConfig("Learning rate", "learning rate", yscale="log", color_cycle=list(CYCLE)),
         ],
         metrics=[
-            MetricConfig("train_loss", 0, color=BLUE),
-            MetricConfig("val_loss", 0, color=darker(BLUE)),
+            MetricConfig("train_loss", 0),
+            MetricConfig("val_loss", 0),
             MetricConfig("learning_rate", 1),
         ],
     )

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
 
+from sinks.plotting.colors import other_tone
 from sinks.plotting.plan import Series
 from sinks.plotting.points import Points
+from sinks.plotting.styles import Style
 
 FRONT: Final = 2.6
 """Whatever shows data is drawn over the frame and the grid, which have a lower z-order."""
@@ -23,13 +26,45 @@ class Course:
     sparse: bool
 
 
-def set_looks(line: Line2D, series: Series) -> None:
+def color_of(series: Series, style: Style) -> str:
+    """The colour of the line in figures of ``style``."""
+    color = style.color(series.color, named=series.named)
+    return other_tone(to_hex(color), lighter=style.lighter) if series.tone else color
+
+
+def set_looks(line: Line2D, series: Series, style: Style) -> None:
     """Give ``line`` what the plan says, and say the rest outright, so that no style of the user disturbs it."""
+    color = color_of(series, style)
     line.set_label(series.label)
-    line.set(color=series.color, linestyle=series.style, linewidth=series.width, alpha=series.alpha)
-    line.set(markersize=4.5, markerfacecolor=series.color, markeredgecolor="white", markeredgewidth=0.6)
+    line.set(color=color, linestyle=series.style, linewidth=series.width * style.line, alpha=series.alpha)
+    line.set(markersize=4.5 * style.line, markerfacecolor=color)
+    line.set(markeredgecolor=style.page, markeredgewidth=0.6 * style.line)
     line.set(zorder=FRONT + (0.4 if series.front else 0.2), drawstyle="default", fillstyle="full", antialiased=True)
     line.set(solid_joinstyle="round", dash_joinstyle="round", solid_capstyle="round", dash_capstyle="butt")
+
+
+def set_average_looks(line: Line2D, series: Series, style: Style) -> None:
+    """The same for the moving average in front of it."""
+    set_looks(line, series, style)
+    line.set_label(f"_{average_label(series)}")  # who looks for the metrics among the lines finds each once
+    line.set(linewidth=1.5 * series.width * style.line, zorder=FRONT + (0.5 if series.front else 0.3))
+
+
+def average_label(series: Series) -> str:
+    """What a legend calls it."""
+    return f"EMA {series.smoothing:g}"
+
+
+def set_average(line: Line2D, raw: Line2D, series: Series, course: Course, style: Style) -> None:
+    """Give ``line`` the average of ``course``, and make ``raw``, the values behind it, faint where there is one."""
+    average = course.points.average
+    raw.set_alpha(series.alpha * (1.0 if average is None else style.faint))
+    line.set_visible(average is not None)
+    if average is None:
+        return
+    line.set_data(average.x, average.y)
+    line.set_marker("o" if average.alone.size else "none")
+    line.set_markevery(average.alone.tolist() if average.alone.size else None)
 
 
 def set_points(line: Line2D, course: Course) -> None:

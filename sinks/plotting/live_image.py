@@ -13,21 +13,21 @@ from typing import Final
 from m.metrics.history import History
 from sinks.plotting.figure import DPI, TrainingFigure
 from sinks.plotting.mirror import Mirror
-from sinks.plotting.pace import Pace
+from sinks.plotting.pace import Pace, Share
 from sinks.plotting.protocol import Show, complaint
-from sinks.plotting.saving import PNG_DPI, png_of_canvas, save, write_whole
+from sinks.plotting.saving import png_of_canvas, save, write_whole
+from sinks.plotting.styles import STYLE_BY_NAME
 
 NOT_WRITTEN: Final = 1
 """Exit status when the last image could not be written."""
 _LOOK_S: Final = 0.1
 
 
-def keep_image(mirror: Mirror, path: str, every_s: float, share: float) -> int:
+def keep_image(mirror: Mirror, path: str, every_s: float, share: Share) -> int:
     """Replace the file at ``path`` when there is something new, until ``mirror`` has ended, and then once more.
 
-    At most every ``every_s`` seconds, and so seldom that drawing takes no more than ``share`` of a core, or where none
-    is free a small part of that (`Pace`). A file that cannot be written is tried again the next time. Gives the exit
-    status.
+    At most every ``every_s`` seconds, and so seldom that drawing takes no more than ``share`` of a core. A file that
+    cannot be written is tried again the next time. Gives the exit status.
     """
     image = _Image(Path(path))
     pace = Pace(share)
@@ -59,13 +59,16 @@ class _Image:
     def replace(self, told: Show, histories: dict[str, History], *, last: bool) -> None:
         """Draw and write it. The axes of the ``last`` one end at the data."""
         if self._figure is None:
-            self._figure = TrainingFigure(told.plan.size, live=self._pixels, dpi=PNG_DPI if self._pixels else DPI)
+            style = STYLE_BY_NAME[told.style]
+            dpi = style.png_dpi if self._pixels else DPI
+            self._figure = TrainingFigure(told.plan.size, style=style, live=self._pixels, dpi=dpi)
         self._figure.show(
             told.plan,
             histories,
             title=told.title,
             newest=told.newest,
             alerts=told.alerts,
+            second=told.second,
             room=0.0 if last else told.room,
         )
         if self._pixels:

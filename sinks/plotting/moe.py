@@ -12,7 +12,7 @@ from typing import Any, Final
 from m.metrics.named import expert_of
 from sinks.plotting.colors import CYCLE, nth
 from sinks.plotting.config import MetricConfig, PlotConfig, TrainingVisualizerConfig, whole_number
-from sinks.plotting.layouts import painted, panel_of, size_of
+from sinks.plotting.layouts import painted, panel_of, size_of, smoothed
 from sinks.plotting.naming import is_task_metric, kind_of
 from sinks.plotting.plan import HeatMap, Panel, Plan, RightAxis, Series
 
@@ -40,7 +40,7 @@ def moe_config(update_interval: int = 1) -> TrainingVisualizerConfig:
             PlotConfig("Loss", "loss", yscale="log", color_cycle=list(CYCLE)),
             PlotConfig("Task metrics", "error", color_cycle=list(CYCLE)),
             PlotConfig("Expert utilization", "share of tokens", color_cycle=list(CYCLE)),
-            PlotConfig("Throughput", "samples / s", color_cycle=list(CYCLE)),
+            PlotConfig("Throughput", "samples/s", color_cycle=list(CYCLE)),
         ],
         metrics=[MetricConfig(name, index) for index, panel in enumerate(names) for name in panel],
     )
@@ -68,7 +68,7 @@ class MoeLayout:
             experts_panel(experts, names, self._n_experts),
             throughput_panel(throughput, names),
         )
-        return Plan(2, 2, size_of(self._config), panels)
+        return smoothed(Plan(2, 2, size_of(self._config), panels), self._config.smoothing)
 
 
 def task_panel(plot: PlotConfig, names: Sequence[str]) -> Panel:
@@ -115,10 +115,10 @@ def throughput_panel(plot: PlotConfig, names: Sequence[str]) -> Panel:
     present = [name for name in ("samples_per_sec", "tokens_per_sec") if name in names]
     series = painted(present, plot.color_cycle)
     if len(present) < 2:
-        label = "tokens / s" if present == ["tokens_per_sec"] else plot.ylabel
+        label = "tokens/s" if present == ["tokens_per_sec"] else plot.ylabel
         return panel_of(plot, series, ylabel=label, from_zero=True)
     # as a rule one is a multiple of the other: without the headroom the two curves would lie on each other
-    split = _split(series, ["tokens_per_sec"], "tokens / s", from_zero=True, headroom=0.3)
+    split = _split(series, ["tokens_per_sec"], "tokens/s", from_zero=True, headroom=0.3)
     return panel_of(plot, from_zero=True, **split)
 
 

@@ -22,7 +22,9 @@ EXPERT_INDICATORS: Final = ("expert_entropy", "load_balance", "routing_loss")
 
 _VALIDATION: Final = ("val", "valid", "validation", "eval", "dev", "test")
 _SPLIT = re.compile(r"[^a-zA-Z0-9]+")
-_ROLE = re.compile(rf"({'|'.join((*_VALIDATION, 'train', 'training'))})[_/.\-]+(.+)")
+_ROLE_WORDS: Final = "|".join((*_VALIDATION, "train", "training"))
+_ROLE = re.compile(rf"({_ROLE_WORDS})[_/.\-]+(.+)")
+_ROLE_LAST = re.compile(rf"(.+?)[_/.\-]+({_ROLE_WORDS})")
 
 
 def words(name: str) -> list[str]:
@@ -64,14 +66,22 @@ def is_task_metric(name: str) -> bool:
 
 def is_validation(name: str) -> bool:
     """Whether the name says that it was measured on held-out data."""
-    match = _ROLE.fullmatch(name.lower())
-    return match is not None and match[1] in _VALIDATION
+    return _role_and_rest(name)[0] in _VALIDATION
 
 
 def without_role(name: str) -> str:
-    """The name without what it was measured on: ``loss`` for ``train_loss`` and for ``val/loss``."""
-    match = _ROLE.fullmatch(name.lower())
-    return name.lower() if match is None else match[2]
+    """The name without what it was measured on: ``loss`` for ``train_loss``, ``val/loss`` and ``loss/eval``."""
+    return _role_and_rest(name)[1]
+
+
+def _role_and_rest(name: str) -> tuple[str, str]:
+    """What the metric was measured on, which is empty when the name does not say, and the rest of its name."""
+    lower = name.lower()
+    if (match := _ROLE.fullmatch(lower)) is not None:
+        return match[1], match[2]
+    if (match := _ROLE_LAST.fullmatch(lower)) is not None:
+        return match[2], match[1]
+    return "", lower
 
 
 def trained_beside(name: str, others: Collection[str]) -> str | None:

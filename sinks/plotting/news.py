@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +15,8 @@ from sinks.plotting.shown import Shown, drawn_names
 
 MOST_POINTS: Final = 8192
 """Points in one frame: what is made ahead of a full pipe stays this small."""
+TOGETHER: Final = 1 << 15
+"""Frames are written together up to so many bytes: every write wakes whoever reads."""
 
 
 @dataclass(slots=True)
@@ -55,7 +57,7 @@ class News:
             told = self._told.get(name)
             if told is None or told.history is not histories[name]:
                 yield self._begin(name, histories[name])
-        now = Show(plan, shown.title, shown.newest, shown.alerts, shown.room)
+        now = Show(plan, shown.title, shown.newest, shown.alerts, shown.room, shown.second, shown.style)
         if now != self._show:
             self._show = now
             yield show(now)
@@ -80,6 +82,18 @@ class News:
             upto = min(start + MOST_POINTS, len(steps))
             told.position = end - len(steps) + upto
             yield points(told.number, steps[start:upto], values[start:upto])
+
+
+def together(frames: Iterable[bytes]) -> Iterator[bytes]:
+    """``frames`` joined to pieces of at least `TOGETHER` bytes, but for the last."""
+    piece = b""
+    for frame in frames:
+        piece += frame
+        if len(piece) >= TOGETHER:
+            yield piece
+            piece = b""
+    if piece:
+        yield piece
 
 
 def _since(history: History, position: int) -> tuple[int, array[float], array[float]]:

@@ -12,6 +12,7 @@ from sinks.plotting.figure import TrainingFigure
 from sinks.plotting.plan import Plan
 from sinks.plotting.saving import png_of_canvas
 from sinks.plotting.shown import BLIT_ROOM, Shown
+from sinks.plotting.styles import Style
 
 
 class NotebookOutput:
@@ -22,8 +23,9 @@ class NotebookOutput:
     training has to wait for that.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self._figure: TrainingFigure | None = TrainingFigure(plan.size, live=True)
+    def __init__(self, plan: Plan, style: Style) -> None:
+        self._style = style
+        self._figure: TrainingFigure | None = TrainingFigure(plan.size, style=style, live=True)
         self._handle: Any = None
         self._numbers: object = None
         self._figure.show(plan, {})
@@ -37,13 +39,14 @@ class NotebookOutput:
         histories = shown.numbers.histories()
         plan = shown.layout.plan(tuple(histories))
         if self._figure is None:
-            self._figure = TrainingFigure(plan.size, live=True)
+            self._figure = TrainingFigure(plan.size, style=self._style, live=True)
         self._figure.show(
             plan,
             histories,
             title=shown.title,
             newest=shown.newest,
             alerts=shown.alerts,
+            second=shown.second,
             room=0.0 if last else BLIT_ROOM,  # each millisecond is one of the training
         )
         self._figure.draw()

@@ -18,20 +18,20 @@ from matplotlib.text import Text
 from matplotlib.transforms import ScaledTranslation
 
 from m.metrics.history import History
-from sinks.plotting.colors import ALERT, BROKEN, DIM, INK
-from sinks.plotting.dress import LABELS, LETTERS, TITLE, dress, new_axes, show_grid
+from sinks.plotting.dress import dress, new_axes, show_grid
 from sinks.plotting.glyphs import drawable, fitted, plain, width_of
 from sinks.plotting.heatmap import HeatMapView
-from sinks.plotting.legend import ROW, LegendRows, arranged, draw_legend, points_up
+from sinks.plotting.legend import LegendRows, arranged, draw_legend, moved
 from sinks.plotting.limits import Limits, calm, calm_log, padded, symlog_threshold
-from sinks.plotting.lines import FRONT, Course, set_looks, set_points
-from sinks.plotting.plan import Panel
+from sinks.plotting.lines import FRONT, Course, average_label, set_average, set_average_looks, set_looks, set_points
+from sinks.plotting.milestones import SecondScale
+from sinks.plotting.plan import Panel, Series
 from sinks.plotting.points import Floats, Points, note_of
 from sinks.plotting.said import Said
-from sinks.plotting.ticks import set_step_ticks, set_value_ticks
+from sinks.plotting.second_axis import SecondAxisView
+from sinks.plotting.styles import Style
+from sinks.plotting.ticks import AlikeNumbers, limit_ticks, set_step_ticks, set_value_ticks
 
-TITLE_ROW: Final = 16.0
-"""Height of the title's row in points."""
 _MOST_MARKS: Final = 300
 _PAD: Final = 4.0
 
@@ -39,40 +39,49 @@ _PAD: Final = 4.0
 class PanelView:
     """The artists of one panel. Rectangles and sizes are in points, from the figure's lower left corner."""
 
-    def __init__(self, figure: Figure, *, front: bool = False) -> None:
+    def __init__(self, figure: Figure, style: Style, *, front: bool = False) -> None:
         """``front``: whether somebody else draws the lines and images, over a background that is kept."""
         self._figure = figure
+        self._style = style
         self._front = front
         self._said = Said()
         self._values: dict[bool, Limits] = {}  # the range of each vertical axis, where it has room to grow
         self._numbers_width = 0.0
         self._plan: Panel | None = None
         self._lines: dict[str, Line2D] = {}
+        self._averages: dict[str, Line2D] = {}
         self._legend_keys: dict[bool, object] = {}
         self._legends = {False: LegendRows(), True: LegendRows()}
         self._stacked = False  # whether the two legends do not fit beside each other
         self._above = 0.0
-        self._note_text = ""
+        self._note_text = self._remark_text = ""
+        self._unit: str | None = None  # the larger one that the left-hand axis counts in
         self.steps: tuple[float, float] | None = None
         """First and last step of the data; None without any."""
         self.broken: Floats = np.empty(0)
         """Steps at which a value was NaN or infinite."""
         self._right: Axes | None = None
         self._heat: HeatMapView | None = None
-        self.axes = new_axes(figure)
+        self._second: SecondAxisView | None = None
+        self.axes = new_axes(figure, style)
         self.axes.set_ylim(0.1, 1.0)
         set_step_ticks(self.axes.xaxis)
         self._scale: tuple[str, float] = ("linear", 1.0)
         set_value_ticks(self.axes.yaxis, "linear")
-        self._broken = self._mark(self.axes, marker="x", color=BROKEN, markersize=5.0, zorder=6.0)
-        self._alerts = self._mark(self.axes, marker="none", color=ALERT, linestyle=(0, (3, 2)), zorder=FRONT)
-        self._fair = Line2D([0, 1], [0, 0], transform=self.axes.get_yaxis_transform(), linestyle=":", linewidth=1.2)
-        self._fair.set(color=DIM, marker="none", zorder=FRONT + 0.1, visible=False, animated=front)
+        self._broken = self._mark(self.axes, marker="x", color=style.broken, markersize=5.0, zorder=6.0)
+        self._alerts = self._mark(self.axes, marker="none", color=style.alert, linestyle=(0, (3, 2)), zorder=FRONT)
+        self._fair = Line2D(
+            [0, 1], [0, 0], transform=self.axes.get_yaxis_transform(), linestyle=":", linewidth=1.2 * style.line
+        )
+        self._fair.set(color=style.dim, marker="none", zorder=FRONT + 0.1, visible=False, animated=front)
         self.axes.add_line(self._fair)
         self._empty = plain(self.axes.text(0.5, 0.5, "no data yet", transform=self.axes.transAxes))
-        self._empty.set(color=DIM, fontsize=LABELS, ha="center", va="center", fontstyle="normal", fontweight="normal")
-        self._note = plain(self.axes.text(1.0, 1.0, ""))
-        self._note.set(color=DIM, fontsize=LETTERS, ha="right", va="baseline", fontweight="normal")
+        self._empty.set(
+            color=style.dim, fontsize=style.labels, ha="center", va="center", fontstyle="normal", fontweight="normal"
+        )
+        self._note, self._remark = (plain(self.axes.text(1.0, 1.0, "")) for _ in range(2))
+        for words in (self._note, self._remark):
+            words.set(color=style.dim, fontsize=style.letters, ha="right", va="baseline", fontweight="normal")
 
     # -- what is shown ------------------------------------------------------------------------------------------------
 
@@ -85,8 +94,9 @@ class PanelView:
         *,
         room: float = 0.0,
         leave: Collection[Axes] = (),
-    ) -> None:
-        """Make the artists say what ``plan`` and the data do. The time axis and the places come later.
+    ) -> list[Points]:
+        """Make the artists say what ``plan`` and the data do. The time axis and the places come later. Gives what the
+        lines draw.
 
         ``room``: so much of a vertical axis may stay empty so that it need not move. The limits of the axes
         in ``leave`` are somebody else's.
@@ -96,12 +106,15 @@ class PanelView:
         points = [courses[series.name].points for series in plan.series]
         for series in plan.series:
             set_points(self._lines[series.name], courses[series.name])
+            if series.name in self._averages:
+                line, raw = self._averages[series.name], self._lines[series.name]
+                set_average(line, raw, series, courses[series.name], self._style)
         self.steps = union([each.steps for each in points])
         self.broken = np.concatenate([np.empty(0), *(each.broken for each in points)])
-        self._note_text = note_of(points)
+        self._remark_text = ""
         if self._heat is not None and plan.heat_map is not None:
             self.steps = self._heat.show(plan.heat_map, histories, newest)
-            self._note_text = self._heat.note
+            self._remark_text = self._heat.note
         else:
             for right in (False, True):
                 found = [courses[each.name].points for each in plan.series if each.right is right]
@@ -112,8 +125,16 @@ class PanelView:
         numbers = plan.below is None and there
         if self._said.new("steps", there, numbers, plan.grid):
             self._empty.set_visible(not there)
-            show_grid(self.axes, plan.grid and there)
+            show_grid(self.axes, self._style, plan.grid and there)
             self.axes.tick_params(axis="x", which="major", bottom=there, labelbottom=numbers)
+        return points
+
+    def set_note(self, points: Sequence[Points]) -> None:
+        """Own up to what the lines of ``points``, those of the panel and of the part below it, cannot show."""
+        self._note_text = note_of(points)
+        some = any(each.nan or each.infinite for each in points)
+        if self._said.new("note", some):
+            self._note.set_color(self._style.broken if some else self._style.dim)
 
     def set_steps(self, first: float, last: float, alerts: Sequence[int], leave: Collection[Axes] = ()) -> None:
         """Set the time axis, unless it is one of those in ``leave``, and the marks on it."""
@@ -127,22 +148,46 @@ class PanelView:
         at = [step for step in alerts if first <= step <= last] if self.steps is not None else []
         self._alerts.set_data([x for step in at for x in (step, step, math.nan)], [0.0, 1.0, math.nan] * len(at))
 
+    def set_second(self, scale: SecondScale | None) -> None:
+        """Have the second axis say ``scale`` of the steps that are set; without any data there is none."""
+        if scale is None or self.steps is None:
+            return
+        if self._second is None:
+            self._second = SecondAxisView(self.axes, self._style)
+        self._second.show(scale)
+
     # -- where it is --------------------------------------------------------------------------------------------------
 
     def header(self, width: float) -> float:
         """Height in points that title and legends need above axes that are ``width`` points wide."""
         assert self._plan is not None  # shown before it is placed
         for right in (False, True):
-            entries = [(self._lines[each.name], each.label) for each in self._plan.series if each.right is right]
+            entries = self._entries([each for each in self._plan.series if each.right is right])
             if not right and self._fair.get_visible():
                 entries.append((self._fair, "fair share"))
-            self._legends[right] = arranged(entries if self._plan.legend else [], width)
+            self._legends[right] = arranged(entries if self._plan.legend else [], width, self._style)
         left, right_rows = self._legends[False], self._legends[True]
         beside = max(left.rows, right_rows.rows) <= 1 and left.width + right_rows.width + 16.0 <= width
         self._stacked = bool(left.rows and right_rows.rows) and not beside
         rows = left.rows + right_rows.rows if self._stacked else max(left.rows, right_rows.rows)
-        self._above = HeatMapView.HEIGHT if self._heat is not None else rows * ROW
-        return self._above + _PAD + (TITLE_ROW if self._plan.title else 0.0)
+        self._above = HeatMapView.HEIGHT if self._heat is not None else rows * self._style.legend_row
+        second = 0.0 if self._second is None else self._style.letters + 5.0
+        return self._above + _PAD + second + (self._style.title_row if self._plan.title else 0.0)
+
+    def _entries(self, series: Sequence[Series]) -> list[tuple[Line2D, str]]:
+        """Of the legend of one axis. A single curve with an average and the average have one each; of several, the
+        averages stand for the curves, and a remark says so."""
+        averaged = [each for each in series if each.name in self._averages and self._averages[each.name].get_visible()]
+        entries = []
+        for each in series:
+            if each not in averaged or len(averaged) == 1:
+                entries.append((self._lines[each.name], each.label))
+            if each in averaged:
+                entries.append((self._averages[each.name], each.label if len(averaged) > 1 else average_label(each)))
+        if len(averaged) > 1:
+            factors = {each.smoothing for each in averaged}
+            self._remark_text = f"{average_label(averaged[0]) if len(factors) == 1 else 'EMA'}, raw faint"
+        return entries
 
     def numbers_width(self) -> float:
         """Width in points of the numbers on the left-hand axis."""
@@ -153,7 +198,7 @@ class PanelView:
         if self._said.new("numbers", low, high, self._scale, None if self._heat is None else self._heat.ids):
             ticks = [tick for tick in axis.get_majorticklocs() if low <= tick <= high]
             texts = axis.get_major_formatter().format_ticks(ticks)
-            self._numbers_width = max((width_of(text, LETTERS) for text in texts), default=0.0)
+            self._numbers_width = max((width_of(text, self._style.letters) for text in texts), default=0.0)
         return self._numbers_width
 
     def place(
@@ -168,21 +213,32 @@ class PanelView:
             self.axes.set_position((left / across, bottom / up, width / across, height / up))
             shift = ScaledTranslation(-label_at / 72.0, 0.0, self._figure.dpi_scale_trans)
             self.axes.yaxis.set_label_coords(0.0, 0.5, transform=self.axes.transAxes + shift)
-        lift = header - self._above - (TITLE_ROW if self._plan.title else 0.0)
+            for axes in (self.axes, self._right):
+                if axes is not None and self._heat is None:
+                    limit_ticks(axes.yaxis, int(height / (2.2 * self._style.letters)))
+        lift = header - self._above - (self._style.title_row if self._plan.title else 0.0)
         if self._heat is not None:
             self._heat.place(left + width, bottom + height + lift, size)
         side = None if self._right is None else self._plan.right
-        title_at = header - TITLE_ROW + 3.5
-        words = (self._plan.title, self._plan.xlabel, self._plan.ylabel, self._plan.below is None, side)
+        title_at = header - self._style.title_row + 3.5
+        words = (
+            self._remark_text,
+            self._unit,
+            self._plan.title,
+            self._plan.xlabel,
+            self._plan.ylabel,
+            self._plan.below is None,
+            side,
+        )
         if self._said.new("words", title_at, width, height, self._note_text, *words):
-            self._write(title_at, width, height + 12.0)
+            self._write(title_at, width, height + (12.0 if self._plan.title else 24.0))
         for right, axes in ((False, self.axes), (True, self._right)):
             rows = self._legends[right]
             key = (rows.key(), lift)
             if axes is not None and self._legend_keys.get(right) != key:
-                draw_legend(axes, rows, lift, at_right=right)
+                draw_legend(axes, rows, lift, self._style, at_right=right)
                 self._legend_keys[right] = key
-            lift += rows.rows * ROW if self._stacked else 0.0
+            lift += rows.rows * self._style.legend_row if self._stacked else 0.0
 
     def remove(self) -> None:
         """Take the panel off the figure."""
@@ -196,15 +252,18 @@ class PanelView:
 
     def _follow(self, plan: Panel) -> None:
         """Another plan: lines come, go or change their looks; what stays is kept."""
+        if plan.larger is None and self._unit is not None:
+            self._unit = None
+            self._said.forget("unit")
+            set_value_ticks(self.axes.yaxis, *self._scale)
         self._plan = plan
         wanted = {series.name: series for series in plan.series}
-        for name in [name for name in self._lines if name not in wanted]:
-            self._lines.pop(name).remove()
+        self._forget([name for name in self._lines if name not in wanted])
         if plan.right is None and self._right is not None:
             self._forget_right()
         if plan.right is not None and self._right is None:
             self._right = self.axes.twinx()
-            dress(self._right, right=True)
+            dress(self._right, self._style, right=True)
             self._right.patch.set_visible(False)
             set_value_ticks(self._right.yaxis, "linear")
             self._said.forget("value ticks at right", "words")
@@ -212,25 +271,42 @@ class PanelView:
             axes = self._right if series.right and self._right is not None else self.axes
             line = self._lines.get(name)
             if line is not None and line.axes is not axes:
-                line.remove()
+                self._forget([name])
                 line = None
             if line is None:
-                line = self._lines[name] = Line2D([], [], animated=self._front)
-                axes.add_line(line)
-            set_looks(line, series)
+                line = self._lines[name] = self._line(axes)
+            set_looks(line, series, self._style)
+            average = self._averages.get(name)
+            if not series.smoothing and average is not None:
+                self._averages.pop(name).remove()
+            elif series.smoothing:
+                if average is None:
+                    average = self._averages[name] = self._line(axes)
+                set_average_looks(average, series, self._style)
         if self._heat is not None and plan.heat_map is None:
             self._heat.remove()
             self._heat = None
             set_value_ticks(self.axes.yaxis, *self._scale)
             self._values.pop(False, None)
         if self._heat is None and plan.heat_map is not None:
-            self._heat = HeatMapView(self._figure, self.axes, front=self._front)
+            self._heat = HeatMapView(self._figure, self.axes, self._style, front=self._front)
         self._fair.set_visible(False)
+
+    def _line(self, axes: Axes) -> Line2D:
+        line = Line2D([], [], animated=self._front)
+        axes.add_line(line)
+        return line
+
+    def _forget(self, names: Sequence[str]) -> None:
+        """Take these metrics off the panel."""
+        for name in names:
+            for lines in (self._lines, self._averages):
+                if name in lines:
+                    lines.pop(name).remove()
 
     def _forget_right(self) -> None:
         assert self._right is not None
-        for name in [name for name, line in self._lines.items() if line.axes is self._right]:
-            self._lines.pop(name).remove()
+        self._forget([name for name, line in self._lines.items() if line.axes is self._right])
         self._right.remove()
         self._right = None
         self._legend_keys.pop(True, None)
@@ -266,10 +342,20 @@ class PanelView:
         )
         if axes not in leave and axes.get_ylim() != wanted:
             axes.set_ylim(wanted)
+        if not right and scale == "linear" and self._plan.larger is not None:
+            self._use_unit(*self._plan.larger, axes.get_ylim()[1])
         if self._said.new(f"value ticks at {'right' if right else 'left'}", there):
             axes.tick_params(axis="y", which="major", left=there and not right, labelleft=there and not right)
             axes.tick_params(axis="y", which="major", right=there and right, labelright=there and right)
             axes.tick_params(axis="y", which="minor", left=there and not right)
+
+    def _use_unit(self, larger: float, name: str, highest: float) -> None:
+        """Have the left-hand axis count in the ``larger`` unit where its numbers would be long."""
+        large = highest >= 10.0 * larger
+        self._unit = name if large else None
+        if self._said.new("unit", large):
+            self.axes.yaxis.set_major_formatter(AlikeNumbers(larger if large else 1.0))
+            self._said.forget("numbers")
 
     def _set_fair(self, histories: Sequence[History], among: int) -> None:
         means = [summary.mean for summary in (history.summary() for history in histories) if summary.count]
@@ -282,29 +368,51 @@ class PanelView:
     def _mark(self, axes: Axes, **looks: object) -> Line2D:
         """A line with steps for x and parts of the panel's height for y."""
         line = Line2D([], [], transform=axes.get_xaxis_transform(), clip_on=False, animated=self._front)
-        line.set(**{"linestyle": "none", "linewidth": 0.9, "markeredgewidth": 1.3, **looks})
+        line.set(
+            **{
+                "linestyle": "none",
+                "linewidth": 0.9 * self._style.line,
+                "markeredgewidth": 1.3 * self._style.line,
+                **looks,
+            }
+        )
         axes.add_line(line)
         return line
 
     def _write(self, lift: float, width: float, height: float) -> None:
         """Title and note ``lift`` points above the axes, and the axis labels."""
         assert self._plan is not None
-        self._note.set_text(self._note_text)
-        self._note.set_transform(self.axes.transAxes + points_up(self.axes, lift))
-        taken = width_of(self._note_text, LETTERS) + 10.0 if self._note_text else 0.0
+        taken, remark = 0.0, self._remark_text
+        said = " ".join((drawable(self._plan.title), remark, self._note_text))
+        if width_of(said, self._style.title) > width:
+            remark = remark.split(",")[0]  # the title is more
+        for artist, text in ((self._note, self._note_text), (self._remark, remark)):
+            artist.set_text(text)
+            artist.set_transform(self.axes.transAxes + moved(self.axes, -taken, lift))
+            taken += width_of(text, self._style.letters) + 10.0 if text else 0.0
         room = max(width - taken, 0.3 * width)
-        title = fitted(drawable(self._plan.title), room, TITLE, bold=True) if self._plan.title else ""
+        title = fitted(drawable(self._plan.title), room, self._style.title, bold=True) if self._plan.title else ""
         artist = self.axes.set_title(title, loc="center", x=0.0, y=1.0, pad=lift)
-        plain(artist).set(ha="left", va="baseline", fontsize=TITLE, fontweight="bold", color=INK, rotation=0)
-        xlabel = fitted(drawable(self._plan.xlabel), width, LABELS) if self._plan.below is None else ""
-        _label(self.axes.set_xlabel(xlabel, labelpad=2.0, loc="center"))
-        ylabel = fitted(drawable(self._plan.ylabel), height, LABELS)
-        _label(self.axes.set_ylabel(ylabel, labelpad=3.0, loc="center"))
+        plain(artist).set(
+            ha="left", va="baseline", fontsize=self._style.title, fontweight="bold", color=self._style.ink, rotation=0
+        )
+        xlabel = drawable(self._plan.xlabel) if self._plan.below is None else ""
+        self._label(self.axes.set_xlabel(xlabel, labelpad=2.0, loc="center"), width)
+        self._label(self.axes.set_ylabel(drawable(self._unit or self._plan.ylabel), labelpad=3.0, loc="center"), height)
         if self._right is not None and self._plan.right is not None:
             side = self._plan.right
-            label = self._right.set_ylabel(fitted(drawable(side.label), height, LABELS), labelpad=3.0, loc="center")
-            _label(label).set_color(side.color or INK)
-            self._right.tick_params(axis="y", which="both", labelcolor=side.color or DIM)
+            color = None if side.color is None else self._style.color(side.color)
+            label = self._right.set_ylabel(drawable(side.label), labelpad=3.0, loc="center")
+            self._label(label, height).set_color(color or self._style.ink)
+            self._right.tick_params(axis="y", which="both", labelcolor=color or self._style.dim)
+
+    def _label(self, artist: Text, room: float) -> Text:
+        """``artist`` as the label of an axis that has ``room`` points: smaller, or cut, where there is too little."""
+        text, size = artist.get_text(), self._style.labels
+        if width_of(text, size) > room:
+            size = self._style.letters
+        plain(artist).set(text=fitted(text, room, size), fontsize=size, color=self._style.ink, fontweight="normal")
+        return artist
 
 
 def _scale_options(scale: str, threshold: float) -> dict[str, Any]:
@@ -315,8 +423,3 @@ def union(spans: Sequence[tuple[float, float] | None]) -> tuple[float, float] | 
     """From the first to the last step of all spans; None where there is none."""
     there = [span for span in spans if span is not None]
     return (min(first for first, _ in there), max(last for _, last in there)) if there else None
-
-
-def _label(artist: Text) -> Text:
-    plain(artist).set(fontsize=LABELS, color=INK, fontweight="normal")
-    return artist

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from sinks.plotting.styles import Style
+
 
 @dataclass(slots=True, frozen=True)
 class Series:
@@ -24,6 +26,14 @@ class Series:
     """Whether it is measured on the right-hand axis."""
     front: bool = False
     """Whether it is drawn over the others, such as validation over training."""
+    smoothing: float = 0.0
+    """Factor of the moving average that is drawn in front of it, below 1.0; 0.0: none."""
+    always_smooth: bool = False
+    """Whether it is smoothed even where it is sparse."""
+    named: bool = False
+    """Whether the user asked for this colour, so that no style may draw another."""
+    tone: bool = False
+    """Whether it is drawn in another tone of ``color``, as validation is in that of its training curve."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -64,6 +74,9 @@ class Panel:
     right: RightAxis | None = None
     fair_among: int | None = None
     """The number of experts whose fair share is drawn as a dotted line; None draws none."""
+    larger: tuple[float, str] | None = None
+    """A larger unit than that of ``ylabel``, and how many of those it is: used where the numbers are longer than four
+    digits. None: there is none."""
     heat_map: HeatMap | None = None
     """Drawn instead of lines."""
     below: Panel | None = None
@@ -86,6 +99,11 @@ class Plan:
     """Row by row; cells past the last one stay empty."""
     left_out: tuple[str, ...] = ()
     """Metrics that found no room in the figure and that it should own up to."""
+
+    def size_in(self, style: Style) -> tuple[float, float]:
+        """The figure's size in inches where its looks are those of ``style``."""
+        row = 2.7 if any(panel.below for panel in self.panels) else 1.9  # where words and numbers have room
+        return style.size(self.size, self.cols, row * self.rows)
 
 
 class Layout(Protocol):

@@ -32,13 +32,13 @@ def checked_path(path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write ``figure`` to ``path``, in the format of its extension; missing folders are made.
+def save(figure: Figure, path: Path, *, dpi: float = PNG_DPI) -> None:
+    """Write ``figure`` to ``path``, in the format of its extension; missing folders are made. ``dpi`` is for PNG.
 
     The file appears, or is replaced, at once and whole: whoever reads it meanwhile sees the old or the new one. What
     goes wrong is raised, and leaves the old one.
     """
-    write_whole(rendered(figure, path.suffix.lower()), path)
+    write_whole(rendered(figure, path.suffix.lower(), dpi=dpi), path)
 
 
 def write_whole(image: bytes, path: Path) -> None:
@@ -58,7 +58,7 @@ def write_whole(image: bytes, path: Path) -> None:
         raise
 
 
-def rendered(figure: Figure, extension: str) -> bytes:
+def rendered(figure: Figure, extension: str, *, dpi: float = PNG_DPI) -> bytes:
     """The bytes of the file. PDF and SVG keep text as text and hold no date, so equal figures make equal files."""
     from sinks.plotting.settings import own_settings
 
@@ -68,9 +68,9 @@ def rendered(figure: Figure, extension: str) -> bytes:
         figure.savefig(
             stream,
             format=extension.removeprefix("."),
-            dpi=PNG_DPI if extension == ".png" else "figure",
-            facecolor="white",
-            edgecolor="white",
+            dpi=dpi if extension == ".png" else "figure",
+            facecolor=figure.get_facecolor(),
+            edgecolor=figure.get_edgecolor(),
             bbox_inches=figure.bbox_inches,
             pad_inches=0.0,
             transparent=False,

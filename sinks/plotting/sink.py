@@ -13,7 +13,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from m.metrics.alerts import Alert
@@ -26,12 +26,14 @@ from m.metrics.text import harmless
 from sinks.plotting.appearance import Appearance, DisplayOptions, Off, Place, appearance_for
 from sinks.plotting.automatic import AutomaticLayout
 from sinks.plotting.budget import DrawBudget
-from sinks.plotting.config import DEFAULT_TITLE, TrainingVisualizerConfig, validate
-from sinks.plotting.layouts import ConfiguredLayout, custom_config, loss_config
+from sinks.plotting.config import DEFAULT_TITLE, TrainingVisualizerConfig, check_style, validate
+from sinks.plotting.layouts import ConfiguredLayout, custom_config, loss_config, size_of
+from sinks.plotting.milestones import Milestones, SecondScale
 from sinks.plotting.moe import MoeLayout, moe_config
 from sinks.plotting.plan import Layout
 from sinks.plotting.saving import checked_path, save
 from sinks.plotting.shown import BLIT_ROOM, UNSEEN_ROOM, Shown
+from sinks.plotting.styles import STYLE_BY_NAME
 from sinks.plotting.summary import print_safely, summary_of, summary_table, width_of_output
 
 if TYPE_CHECKING:
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_WHERE: Final = tuple(DisplayOptions.__annotations__)
 MOST_ALERTS: Final = 20
 """So many newest alerts are marked in the figure."""
 _NO_DESCRIPTION: Final = Run().description
@@ -62,8 +63,12 @@ class PlotSink:
     most ``draw_budget`` of the time. ``"off"`` is nowhere; ``"auto"`` is the cell in a notebook, else a window where
     there is a screen, else nowhere. When the window is closed or cannot be had, that is a line in the log, and the run
     goes on. Of a training in several processes only the one of rank ``on_rank`` shows and prints anything by itself,
-    with None each of them; the rank is looked up at the first point of a run (`m.metrics.rank`). ``where``, the
-    keywords of this paragraph, take the place of what ``config`` says.
+    with None each of them; the rank is looked up at the first point of a run (`m.metrics.rank`).
+
+    ``style`` is how it looks: ``"screen"``, ``"dark"`` or ``"paper"``. ``smoothing`` is the factor of a moving average
+    in front of each curve, or a mapping of metrics to such factors; ``second_axis`` puts ``"time"`` or ``"tokens"``
+    along the top (see `TrainingVisualizerConfig`). ``where``, the keywords of these two paragraphs, take the place of
+    what ``config`` says.
 
     Asked for by `figure`, `force_update` or `save_plot`, the figure shows every point up to that moment; of thousands
     it shows the extremes, and every one of them. All of these may be called from any thread, before the first snapshot
@@ -81,8 +86,8 @@ class PlotSink:
         config = TrainingVisualizerConfig() if config is None else config
         validate(config)
         config = copy.deepcopy(config, {id(config.display): config.display})  # the method's object is not ours to copy
-        layout = ConfiguredLayout(config) if config.plots or config.metrics else AutomaticLayout(config)
-        self._set_up(config, layout, summary, clock, where)
+        configured = bool(config.plots or config.metrics)
+        self._set_up(config, ConfiguredLayout if configured else AutomaticLayout, summary, clock, where)
 
     @classmethod
     def moe(
@@ -102,7 +107,7 @@ class PlotSink:
         config = moe_config(update_interval)
         validate(config)
         sink = cls.__new__(cls)
-        sink._set_up(config, MoeLayout(config, n_experts), summary, clock, where)
+        sink._set_up(config, lambda config: MoeLayout(config, n_experts), summary, clock, where)
         return sink
 
     @classmethod
@@ -141,17 +146,21 @@ class PlotSink:
     def _set_up(
         self,
         config: TrainingVisualizerConfig,
-        layout: Layout,
+        layout_of: Callable[[TrainingVisualizerConfig], Layout],
         summary: bool,
         clock: Callable[[], float],
         where: DisplayOptions,
     ) -> None:
         unknown = [name for name in where if name not in DisplayOptions.__annotations__]
         if unknown:
-            raise TypeError(f"unknown keyword {unknown[0]!r}; where a plot appears is said by {', '.join(_WHERE)}")
+            known = ", ".join(DisplayOptions.__annotations__)
+            raise TypeError(f"unknown keyword {unknown[0]!r}; where a plot appears is said by {known}")
         self._config = config = replace(config, **where)
-        self._layout = layout
-        place = Place(**{name: getattr(config, name) for name in _WHERE})
+        validate(config)
+        if isinstance(config.smoothing, Mapping):
+            config.smoothing = dict(config.smoothing)
+        self._layout = layout_of(config)
+        place = Place(**{field.name: getattr(config, field.name) for field in fields(Place)})
         self._budget = DrawBudget(float(config.draw_budget))
         self._prints_summary = summary
         self._clock = clock
@@ -168,7 +177,9 @@ class PlotSink:
 
     def _begin(self) -> None:
         self._numbers = NamedHistories(self._settings, clock=self._clock)
-        self._record = self._numbers.record
+        axis = self._config.second_axis
+        self._milestones = None if axis is None else Milestones(axis, self._clock)
+        self._record = self._numbers.record if axis is None else self._record_both
         self._alerts: deque[tuple[int, str]] = deque(maxlen=MOST_ALERTS)
         self._interval_of_last: int | None = None
         self._speaks = True
@@ -189,6 +200,8 @@ class PlotSink:
         with self._drawing:
             self._run = run
             self._begin()
+            if self._milestones is not None:
+                self._milestones.start()
 
     def record(self, snapshot: TrainingSnapshot) -> None:
         """Keep the snapshot's numbers. Draws nothing and takes no lock; for one thread at a time."""
@@ -239,15 +252,23 @@ class PlotSink:
             logger.error("the figure could not be drawn: %s", harmless(str(error)), exc_info=not self._failed_before)
             self._failed_before = True
 
-    def save_plot(self, path: str | os.PathLike[str]) -> None:
+    def save_plot(self, path: str | os.PathLike[str], *, style: str | None = None) -> None:
         """Save the figure, with every point up to now, as PNG, PDF or SVG by the extension of ``path``.
 
-        Missing folders are made; the file is replaced at once and whole. Raises ``ValueError`` for another extension
-        and ``OSError`` when it cannot be written.
+        ``style`` is that of this file, such as ``"paper"``; None: that of the configuration. Missing folders are made;
+        the file is replaced at once and whole. Raises ``ValueError`` for another extension or an unknown style, and
+        ``OSError`` when it cannot be written.
         """
         target = checked_path(path)
+        style = self._config.style if style is None else style
+        check_style(style)
         with self._drawing, self._budget.measured():
-            save(self._up_to_date().figure, target)
+            if style == self._config.style:
+                figure = self._up_to_date()
+            else:
+                figure = self._new_figure(style)
+                self._bring_up_to_date(figure)
+            save(figure.figure, target, dpi=STYLE_BY_NAME[style].png_dpi)
 
     def get_metrics_summary(self) -> dict[str, dict[str, float]]:
         """``current``, ``min``, ``max``, ``mean`` and ``count`` of every metric of this run, drawn or not.
@@ -269,6 +290,14 @@ class PlotSink:
 
     # -- parts --------------------------------------------------------------------------------------------------------
 
+    def _record_both(self, snapshot: TrainingSnapshot) -> None:
+        assert self._milestones is not None  # this is what a sink with a second axis records by
+        self._numbers.record(snapshot)
+        self._milestones.record(snapshot)
+
+    def _second(self) -> SecondScale | None:
+        return None if self._milestones is None else self._milestones.scale()
+
     def _next_interval(self, interval: int, step: int) -> None:
         if self._interval_of_last is None:
             self._speaks = self._config.on_rank is None or rank() == self._config.on_rank
@@ -281,19 +310,38 @@ class PlotSink:
 
     def _shown(self) -> Shown:
         room = BLIT_ROOM if self._config.use_blit else UNSEEN_ROOM
-        return Shown(self._numbers, self._layout, self._title(), self._config.max_points, tuple(self._alerts), room)
+        return Shown(
+            self._numbers,
+            self._layout,
+            self._title(),
+            self._config.max_points,
+            tuple(self._alerts),
+            room,
+            self._second(),
+            self._config.style,
+        )
 
     def _up_to_date(self) -> TrainingFigure:
-        histories = self._numbers.histories()
-        plan = self._layout.plan(tuple(histories))
         if self._figure is None:
-            from sinks.plotting.figure import TrainingFigure
-
-            self._figure = TrainingFigure(plan.size)
-        self._figure.show(
-            plan, histories, title=self._title(), newest=self._config.max_points, alerts=tuple(self._alerts)
-        )
+            self._figure = self._new_figure(self._config.style)
+        self._bring_up_to_date(self._figure)
         return self._figure
+
+    def _new_figure(self, style: str) -> TrainingFigure:
+        from sinks.plotting.figure import TrainingFigure
+
+        return TrainingFigure(size_of(self._config), style=STYLE_BY_NAME[style])
+
+    def _bring_up_to_date(self, figure: TrainingFigure) -> None:
+        histories = self._numbers.histories()
+        figure.show(
+            self._layout.plan(tuple(histories)),
+            histories,
+            title=self._title(),
+            newest=self._config.max_points,
+            alerts=tuple(self._alerts),
+            second=self._second(),
+        )
 
     def _title(self) -> str:
         described = self._run is not None and self._run.description not in ("", _NO_DESCRIPTION)

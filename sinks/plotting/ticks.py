@@ -23,11 +23,15 @@ class StepNumbers(Formatter):
 class AlikeNumbers(Formatter):
     """Numbers of a linear axis, with one unit and as many decimals as they need together."""
 
+    def __init__(self, unit: float = 1.0) -> None:
+        """``unit`` is what the numbers count, such as 1000.0 for kilobytes of values in bytes."""
+        self._unit = unit
+
     def __call__(self, value: float, position: int | None = None) -> str:
-        return tick_text(value, 4)
+        return tick_text(value / self._unit, 4)
 
     def format_ticks(self, values: Sequence[float]) -> list[str]:
-        return tick_texts([float(value) for value in values])
+        return tick_texts([float(value) / self._unit for value in values])
 
 
 class LogTicks(Locator):
@@ -67,6 +71,13 @@ def set_step_ticks(axis: Axis) -> None:
     axis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1, steps=[1, 2, 2.5, 5, 10]))
     axis.set_major_formatter(StepNumbers())
     axis.set_minor_locator(NullLocator())
+
+
+def limit_ticks(axis: Axis, most: int) -> None:
+    """Leave no more than about ``most`` numbers on a linear value axis, 2 to 6."""
+    locator = axis.get_major_locator()
+    if isinstance(locator, MaxNLocator):
+        locator.set_params(nbins=min(max(most, 2), 6))
 
 
 def set_value_ticks(axis: Axis, scale: str, linear_below: float = 1.0) -> None:

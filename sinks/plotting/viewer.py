@@ -14,6 +14,7 @@ import warnings
 from typing import Any, Final
 
 from sinks.plotting.mirror import Mirror
+from sinks.plotting.pace import Share
 from sinks.plotting.protocol import END, HELLO, LAST_WORDS, Frames, complaint, read_words
 
 LOOK_FOR_PARENT_S: Final = 2.0
@@ -82,14 +83,15 @@ def main() -> int:
     hello = stream.hello
     if hasattr(os, "nice"):
         os.nice(NICE[hello["display"]])
+    share = Share(*hello["shares"])
     try:
         if hello["display"] == "window":
             from sinks.plotting.window import show_window
 
-            return show_window(stream.mirror, hello["backend"], hello["share"])
+            return show_window(stream.mirror, hello["backend"], share)
         from sinks.plotting.live_image import keep_image
 
-        return keep_image(stream.mirror, hello["path"], hello["every_s"], hello["share"])
+        return keep_image(stream.mirror, hello["path"], hello["every_s"], share)
     except Exception as error:
         print(complaint(error, LAST_WORDS), file=sys.stderr, flush=True)
         return LOST

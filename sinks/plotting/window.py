@@ -20,14 +20,15 @@ from matplotlib.backend_bases import KeyEvent, NavigationToolbar2
 
 from sinks.plotting.figure import DPI, TrainingFigure
 from sinks.plotting.mirror import Mirror
-from sinks.plotting.pace import Pace
+from sinks.plotting.pace import Pace, Share
 from sinks.plotting.plan import Plan
-from sinks.plotting.protocol import complaint
+from sinks.plotting.protocol import Show, complaint
+from sinks.plotting.styles import STYLE_BY_NAME
 from sinks.plotting.text import visible
 
 LARGEST: Final = (13.0, 8.0)
 """A window is made no larger, in inches; the user may."""
-_LOOK_S: Final = 0.1
+_LOOK_S: Final = 0.2
 _HELD_AT_MOST_S: Final = 60.0
 _SETTINGS: Final[dict[Any, Any]] = {
     "toolbar": "toolbar2",
@@ -45,19 +46,19 @@ _SETTINGS: Final[dict[Any, Any]] = {
 _Limits: TypeAlias = tuple[float, float, float, float]
 
 
-def show_window(mirror: Mirror, backend: str | None, share: float) -> int:
+def show_window(mirror: Mirror, backend: str | None, share: Share) -> int:
     """Show the run that ``mirror`` knows until the user closes the window or ``mirror`` has ended. Gives the exit
     status.
 
     ``backend`` is the one that the training process chose, if it chose any. Drawing what is new takes at most
-    ``share`` of a core, less where none is free (`Pace`); what the user does is drawn at once.
+    ``share`` of a core; what the user does is drawn at once.
     """
     _use(backend)
     matplotlib.rcParams.update(_SETTINGS)
     while (seen := mirror.seen()) is None:
         if mirror.ended.wait(_LOOK_S):
             return 0
-    window = _Window(mirror, seen[1].plan, share)
+    window = _Window(mirror, seen[1], share)
     plt.show(block=True)
     if not window.closed:  # Qt leaves its loop when the screen is gone
         raise RuntimeError("the connection to the screen is gone")
@@ -93,14 +94,17 @@ def _has_windows() -> bool:
 
 
 class _Window:
-    def __init__(self, mirror: Mirror, plan: Plan, share: float) -> None:
+    def __init__(self, mirror: Mirror, told: Show, share: Share) -> None:
         self._mirror = mirror
         self._pace = Pace(share)
         self.status = 0
         self.closed = False
-        self._size = self._asked = _fitting(plan.size)
+        style = STYLE_BY_NAME[told.style]
+        self._size = self._asked = _fitting(told.plan.size_in(style))
+        self._style = style
         _follow_at_home(self)  # before there is a toolbar
-        self._view = TrainingFigure(self._size, plt.figure(figsize=self._size, dpi=DPI, facecolor="white"), live=True)
+        figure = plt.figure(figsize=self._size, dpi=DPI, facecolor=style.page)
+        self._view = TrainingFigure(self._size, figure, style=style, live=True)
         self._figure = self._view.figure
         self._following: dict[Axes, _Limits] = {}  # the limits that we set
         self._panels: tuple[str, ...] = ()
@@ -190,6 +194,7 @@ class _Window:
             title=told.title,
             newest=told.newest,
             alerts=told.alerts,
+            second=told.second,
             room=0.0 if self._settled else told.room,
             leave=chosen,
         )
@@ -209,7 +214,7 @@ class _Window:
 
     def _grow(self, plan: Plan) -> None:
         """Follow the layout's size, unless the user has given the window another."""
-        wanted = _fitting(plan.size)
+        wanted = _fitting(plan.size_in(self._style))
         if wanted == self._asked:
             return
         width, height = self._figure.get_size_inches()

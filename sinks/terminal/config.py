@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from m.metrics.snapshot import TrainingSnapshot
+from sinks.terminal.look import THEMES
+from sinks.terminal.past import SMOOTHED
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,6 +35,12 @@ class VisualizationConfig:
     custom_table_builder: Callable[[TrainingSnapshot], Table] | None = None
     """Makes the table that replaces the one of custom metrics; called off the training thread, at table updates. If
     it raises, the display says so and shows its own table."""
+    ema: bool | tuple[str, ...] = True
+    """Show an exponential moving average beside the value: of the training loss, the auxiliary loss and the gradient
+    norm (True), of none (False), or of the metrics named. See `sinks.terminal.past.Average` for the formula."""
+    theme: str = "default"
+    """How it looks: ``"default"``, ``"high_contrast"`` or ``"mono"``. Where there are no colours (``NO_COLOR``, or a
+    terminal that has none) the default is mono."""
 
 
 _SWITCHES = (
@@ -70,3 +78,18 @@ def check(config: VisualizationConfig) -> None:
             "VisualizationConfig.custom_table_builder must be a function from TrainingSnapshot to rich.table.Table, "
             f"or None; got {builder!r:.80}"
         )
+    ema = config.ema
+    if not isinstance(ema, bool) and not (isinstance(ema, tuple) and all(isinstance(name, str) for name in ema)):
+        raise TypeError(
+            f"VisualizationConfig.ema must be True, False or a tuple of names of metrics; got {config.ema!r:.80}"
+        )
+    if config.theme not in THEMES:
+        names = ", ".join(repr(name) for name in THEMES)
+        raise ValueError(f"VisualizationConfig.theme must be one of {names}; got {config.theme!r:.80}")
+
+
+def smoothed(config: VisualizationConfig) -> tuple[str, ...]:
+    """The metrics whose average is shown."""
+    if isinstance(config.ema, tuple):
+        return config.ema
+    return SMOOTHED if config.ema else ()

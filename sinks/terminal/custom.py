@@ -9,14 +9,15 @@ from rich.console import Console, ConsoleOptions
 from rich.segment import Segment
 
 from m.metrics.snapshot import TrainingSnapshot
-from sinks.terminal.look import LOOK, PLAIN, Row, Span
+from sinks.terminal.look import PLAIN, Look, Row, Span
 from sinks.terminal.text import safe, shorten
 
 
 class CustomTable:
     """Calls ``custom_table_builder`` and turns what it makes into rows. Never raises."""
 
-    def __init__(self, builder: Callable[[TrainingSnapshot], Any] | None) -> None:
+    def __init__(self, builder: Callable[[TrainingSnapshot], Any] | None, look: Look) -> None:
+        self._look = look
         self.builder = builder
         self.failed = False
         """Whether the newest call raised."""
@@ -31,7 +32,7 @@ class CustomTable:
         except (Exception, SystemExit) as error:  # the user's code, on our thread: anything may come
             self.failed = True
             message = f" custom_table_builder: {type(error).__name__}: {error}"
-            return [[((shorten(safe(message), width), LOOK),)]]
+            return [[((shorten(safe(message), width), self._look.notice),)]]
         return [rows, rows[:8], rows[:4]]
 
 

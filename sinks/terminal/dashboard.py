@@ -5,48 +5,50 @@ Tables are laid out again only when there is a new table, alert or size; the pro
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
+from rich.cells import cell_len
 from rich.console import Console
 
 from m.metrics.performance import SystemMetrics, ThroughputMetrics
 from m.metrics.system import Machine, MachineSampler
 from m.metrics.throughput import RateMeter, throughput
-from sinks.terminal import groups, numbers
-from sinks.terminal.config import VisualizationConfig
+from sinks.terminal import groups
+from sinks.terminal.config import VisualizationConfig, smoothed
+from sinks.terminal.curves import panel
 from sinks.terminal.custom import CustomTable
-from sinks.terminal.experts import experts
-from sinks.terminal.look import DIM, LOOK, PLAIN, Glyphs, Row
-from sinks.terminal.progress import Progress, progress_row
-from sinks.terminal.rows import Levels, clip, pad, rule, value_style
+from sinks.terminal.experts import MOST_ROWS, experts
+from sinks.terminal.groups import STATUS_NAMES
+from sinks.terminal.layout import TITLED_FROM, columns_of, one_column, two_columns
+from sinks.terminal.load_course import LoadCourse
+from sinks.terminal.look import Look, Row
+from sinks.terminal.past import RATE
+from sinks.terminal.progress import Progress, progress_row, title_row
+from sinks.terminal.rows import Levels
+from sinks.terminal.spark import sparkline
 from sinks.terminal.state import State, View
+from sinks.terminal.summary import Cost, closing_summary
+from sinks.terminal.table import columns_for
 from sinks.terminal.trends import Trends
 
-WIDE: Final = 118
-"""From this width on there are two columns."""
 MACHINE_EVERY_S: Final = 1.0
 """The machine is read at most this often."""
-
-# What gives way when there are too few rows, first to last: (group, level it goes to).
-_GIVE_WAY: Final = (
-    ("metrics", 1),
-    ("metrics", 2),
-    ("custom", 1),
-    ("performance", 1),
-    ("experts", 1),
-    ("metrics", 3),
-    ("status", 1),
-    ("experts", 2),
-    ("custom", 2),
-    ("metrics", 4),
-    ("status", 2),
-    ("alerts", 1),
-    ("performance", 2),
-    ("experts", 3),
-    ("status", 3),
-)
+PAST_EVERY_S: Final = 1.0
+"""What is drawn of the past is made anew at most this often, and at the end."""
+EXPERTS_LEAVE: Final = 24
+"""Rows that the experts leave to others before they show more than they need, such as their past."""
+MOST_EXPERT_ROWS: Final = 16
+ONE_COLUMN_NEEDS: Final = 14
+"""Rows that the other column would have taken."""
+TABLES_SHARE: Final = 0.001
+"""Of a core: laying out the tables of a live screen takes the thread that draws no more than this, at the default of
+four frames a second and in proportion at others. The next tables wait until those before are paid for, four frames at
+most; the progress line does not wait."""
+LONGEST_WAIT: Final = 4
+_USUAL_RATE: Final = VisualizationConfig().refresh_per_second
 
 
 class Dashboard:
@@ -56,14 +58,14 @@ class Dashboard:
         self,
         config: VisualizationConfig,
         state: State,
-        glyphs: Glyphs,
+        look: Look,
         clock: Callable[[], float] = time.monotonic,
         sampler: MachineSampler | None = None,
     ) -> None:
         self.config = config
-        self.glyphs = glyphs
+        self.look = look
         self.clock = clock
-        self.custom = CustomTable(config.custom_table_builder)
+        self.custom = CustomTable(config.custom_table_builder, look)
         self._sampler = sampler if sampler is not None else MachineSampler()
         self.begin(state)
 
@@ -72,6 +74,8 @@ class Dashboard:
         self.state = state
         self.meter = RateMeter()
         self.finished = False
+        self.frames = 0
+        """Screens, or blocks of text, that were made."""
         self._trends = Trends()
         self._started = self.clock()
         self._ended: float | None = None
@@ -80,8 +84,13 @@ class Dashboard:
         self._frame = 0
         self._frame_step: int | None = None
         self._laid_out_for: tuple[object, ...] = ()
+        self._paid_for_at = -math.inf
         self._tables: list[Row] = []
         self._seen: View | None = None
+        self._loads = LoadCourse()
+        self._past_drawn: float | None = None
+        self._sparks: dict[tuple[str, int], Row] = {}
+        self._panels: dict[tuple[int, int, int], list[Row]] = {}
 
     def finish(self) -> None:
         """The run is over: the clock stands still and the tables show the last state."""
@@ -100,17 +109,24 @@ class Dashboard:
         if self.state.latest is not None:
             self.meter.observe(self.clock(), self.state.latest.step)
 
-    def rows(self, width: int, height: int, console: Console) -> list[Row]:
-        """The whole dashboard in at most ``width`` by ``height`` cells. ``console`` renders a custom table."""
-        self.observe()
-        rows = self.table_rows(width, height - self.config.show_progress_bar, console)
-        if self.config.show_progress_bar:
-            rows = [*rows, self.progress_row(width)]
-        return rows
+    def rows(self, width: int, height: int, console: Console, *, curves: bool = True, paced: bool = False) -> list[Row]:
+        """The whole dashboard in at most ``width`` by ``height`` cells. ``console`` renders a custom table.
 
-    def progress_row(self, width: int) -> Row:
+        ``curves``: rows that nothing else needs are filled with them. ``paced``: tables that have only new numbers to
+        show wait as long as `TABLES_SHARE` says.
+        """
+        self.observe()
+        self.frames += 1
+        bar = self.config.show_progress_bar
+        titled = bar and self.config.show_tables and height >= TITLED_FROM
+        rows = self.table_rows(width, height - bar - titled, console, curves=curves, paced=paced)
+        if titled:
+            rows = [title_row(self.state.run, self.elapsed_s, width, self.look), *rows]
+        return [*rows, self.progress_row(width, titled=titled)] if bar else rows
+
+    def progress_row(self, width: int, *, titled: bool = False) -> Row:
         """The progress line alone."""
-        return progress_row(self.progress(), width, self.glyphs)
+        return progress_row(self.progress(), width, self.look, titled=titled)
 
     def progress(self, step: int | None = None) -> Progress:
         """The numbers of the progress line, as of the newest snapshot or of an earlier ``step``."""
@@ -132,18 +148,26 @@ class Dashboard:
             finished=self.finished,
         )
 
-    def table_rows(self, width: int, height: int, console: Console) -> list[Row]:
+    def table_rows(
+        self, width: int, height: int, console: Console, *, curves: bool = False, paced: bool = False
+    ) -> list[Row]:
         """The tables; laid out again only when something in them changed."""
         if not self.config.show_tables:
-            rows = groups.alerts(self.state.alerts, width, self.glyphs)[0]
+            rows = groups.alerts(self.state.alerts, width, self.look)[0] if self.state.alerts else []
             return rows[-height:] if height > 0 else []
         view = self.state.view if self.state.view is not None else self._first_view()
-        wanted = (view, len(self.state.alerts), self.state.alerts[-1:], width, height)
-        if self._laid_out_for != wanted:
+        broken = self.state.train_loss.nonfinite_since
+        rest = (len(self.state.alerts), self.state.alerts[-1:], width, height, curves, broken, self.finished)
+        wanted = (view, *rest)
+        waits = paced and self._laid_out_for[1:] == rest and self.clock() < self._paid_for_at
+        if self._laid_out_for != wanted and not waits:
+            before = time.thread_time()
             if view is not self._seen and view is not None:
                 self._see(view)
-            self._tables = self._lay_out(view, width, height, console)
+            self._tables = self._lay_out(view, width, height, console, curves)
             self._laid_out_for = wanted
+            frames = min((time.thread_time() - before) / TABLES_SHARE * _USUAL_RATE, LONGEST_WAIT)
+            self._paid_for_at = self.clock() + frames / self.config.refresh_per_second
         return self._tables
 
     # -- layout ---------------------------------------------------------------------------------------------------
@@ -156,58 +180,89 @@ class Dashboard:
 
     def _see(self, view: View) -> None:
         self._seen = view
-        for name, course in view.courses.items():
-            self._trends.see_course(name, course)
-        self._trends.see("learning_rate", self.state.learning_rate)
-        for name, value in view.known.items():
-            self._trends.see(name, value)
-        self._trends.forget_others({*view.courses, "learning_rate", *view.known})
+        if self.config.show_expert_utilization:
+            self._loads.see(view.experts)
+        past = self.state.past
+        with past.lock:
+            past.fold(view.snapshot, self.meter.steps_per_second)
+        broke = any(course.nonfinite_since == view.snapshot.step for course in view.courses.values())
+        now = self.clock()
+        if self._past_drawn is None or now - self._past_drawn >= PAST_EVERY_S or broke or self.finished:
+            self._past_drawn = now
+            self._sparks.clear()
+            self._panels.clear()
+            with past.lock:
+                for name, series in past.series.items():
+                    self._trends.see(name, series.mean)
 
-    def _lay_out(self, view: View | None, width: int, height: int, console: Console) -> list[Row]:
+    def _lay_out(self, view: View | None, width: int, height: int, console: Console, curves: bool) -> list[Row]:
         if view is None or height < 1:
             return []
-        if width >= WIDE:
-            return self._lay_out_wide(view, width, height, console)
-        parts = self._groups(view, width, console)
-        return _stack(parts, ("status", "experts", "performance", "custom", "metrics", "alerts"), height)
+        left, right = columns_of(width)
+        parts = self._groups(view, left, right or width, height - (0 if right else ONE_COLUMN_NEEDS), console)
+        parts["alerts"] = groups.alerts(self.state.alerts, width, self.look)
+        wanted = self._curves(view) if curves else []
 
-    def _lay_out_wide(self, view: View, width: int, height: int, console: Console) -> list[Row]:
-        gap = 3
-        column = (width - gap) // 2
-        parts = self._groups(view, column, console)
-        parts["alerts"] = groups.alerts(self.state.alerts, width, self.glyphs)
-        left_parts = ("status", "custom", "metrics")
-        right_parts = ("experts", "performance")
-        tail = _stack(parts, ("alerts",), max(height // 4, 1))
-        left = _stack(parts, left_parts, height - len(tail))
-        right = _stack(parts, right_parts, height - len(tail))
-        if not right:
-            return [*left, *tail]
-        body: list[Row] = []
-        for index in range(max(len(left), len(right))):
-            one = pad(left[index] if index < len(left) else (), column)
-            body.append((*one, (" " * gap, PLAIN), *(right[index] if index < len(right) else ())))
-        return [*body, *tail]
+        def draw(number: int, width: int, height: int) -> list[Row]:
+            return self._panel(wanted[number], number, width, height)
 
-    def _groups(self, view: View, width: int, console: Console) -> dict[str, Levels]:
-        config, state, glyphs = self.config, self.state, self.glyphs
+        return (two_columns if right else one_column)(parts, width, height, len(wanted), draw)
+
+    def _curves(self, view: View) -> list[tuple[str, ...]]:
+        """What is worth a panel of curves, the most important first; a metric, or two that share their axes."""
+        series = self.state.past.series
+        losses = tuple(name for name in ("train_loss", "val_loss") if name in series)
+        fields = ["gradient_norm"] if self.config.show_system_metrics else []
+        names = [*fields, *view.known, "aux_loss", "learning_rate", RATE]
+        return [*([losses] if losses else []), *((name,) for name in dict.fromkeys(names) if name in series)]
+
+    def _panel(self, names: tuple[str, ...], number: int, width: int, height: int) -> list[Row]:
+        key = (number, width, height)
+        if key not in self._panels:
+            with self.state.past.lock:
+                self._panels[key] = panel(names, self.state.past, width, height, self.look)
+        return self._panels[key]
+
+    def _spark(self, name: str, width: int) -> Row:
+        key = (name, width)
+        if key not in self._sparks:
+            with self.state.past.lock:
+                self._sparks[key] = sparkline(name, self.state.past.series.get(name), width, self.look)
+        return self._sparks[key]
+
+    def _groups(self, view: View, width: int, side: int, tall: int, console: Console) -> dict[str, Levels]:
+        """Everything but the alerts. What goes into the second column, if there is one, is ``side`` cells wide and has
+        ``tall`` rows."""
+        config, state, look = self.config, self.state, self.look
         wants_experts = config.show_expert_utilization
+        known = {name: value for name, value in view.known.items() if name not in _SPEED_NAMES}
+        longest = max((min(cell_len(name), 100) for name in (*STATUS_NAMES, *known)), default=0)
+        columns = columns_for(width, longest, groups.digits_of(state), bool(smoothed(config)))
         parts: dict[str, Levels] = {
             "status": groups.status(
-                state, self._trends, width, glyphs, experts_missing=wants_experts and not view.experts
+                state,
+                self._trends,
+                columns,
+                self._spark,
+                look,
+                experts_missing=wants_experts and not view.experts,
+                gradient_norm=config.show_system_metrics,
             ),
-            "experts": experts(view.experts, width, glyphs) if wants_experts else [[]],
-            "performance": self._performance(view, width),
-            "alerts": groups.alerts(state.alerts, width, glyphs),
+            "experts": self._experts(view, side, tall) if wants_experts else [[]],
+            "performance": self._performance(view, side),
             "custom": [[]],
             "metrics": [[]],
         }
         if self.custom.builder is not None:
             parts["custom"] = self.custom.levels(view.snapshot, width, console)
         if not parts["custom"][0] or self.custom.failed:
-            known = {name: value for name, value in view.known.items() if name not in _SPEED_NAMES}
-            parts["metrics"] = groups.metrics(known, self._trends, width, glyphs)
+            parts["metrics"] = groups.metrics(known, state, self._trends, columns, self._spark, look)
         return parts
+
+    def _experts(self, view: View, width: int, tall: int) -> Levels:
+        more = min(max(tall - EXPERTS_LEAVE, 0), MOST_EXPERT_ROWS)
+        most = max(more, MOST_ROWS)
+        return experts(view.experts, width, self.look, course=self._loads, most_rows=most, time_rows=more)
 
     def _performance(self, view: View, width: int) -> Levels:
         speed: list[tuple[str, str]] = []
@@ -217,7 +272,7 @@ class Dashboard:
         if self.config.show_system_metrics:
             machine = self._read_machine()
             system = groups.system_rows(self.system(machine), machine)
-        return groups.performance(speed, system, width, self.glyphs)
+        return groups.performance(speed, system, width, self.look)
 
     def _rates(self, view: View) -> ThroughputMetrics:
         state = self.state
@@ -247,52 +302,9 @@ class Dashboard:
             self._machine_read = now
         return self._machine
 
-    # -- the end --------------------------------------------------------------------------------------------------
-
-    def summary(self, width: int) -> list[Row]:
-        """What remains on the screen when the run is over: how long it took, and each loss in one row."""
-        state = self.state
-        steps = 0 if state.latest is None else max(state.completed() - state.run.initial_step, 0)
-        parts = [f"{steps} step{'' if steps == 1 else 's'} in {numbers.duration(self.elapsed_s)}"]
-        if self.elapsed_s > 0 and steps:
-            parts.append(f"{numbers.count(steps / self.elapsed_s)} steps/s")
-        if state.alerts:
-            parts.append(f"{len(state.alerts)} alert{'s' if len(state.alerts) > 1 else ''}")
-        title = rule("summary", [f" {self.glyphs.dot} ".join(parts)], width, self.glyphs)
-        rows: list[Row] = [title]
-        digits = 0 if state.latest is None else len(str(state.latest.step))
-        for name in ("train_loss", "val_loss", "aux_loss"):
-            course = getattr(state, name)
-            if course.last is None:
-                continue
-            best = None if course.best_step is None else course.best
-            at = "" if best is None else f" at step {course.best_step:>{digits}}"
-            row: Row = (
-                (f" {name:<11}", PLAIN),
-                (f"  last {numbers.number(course.last, 9)}", value_style(course.last)),
-                (f"  best {numbers.number(best, 9)}", PLAIN),
-                (at.ljust(9 + digits), DIM),
-                (f"  {course.nonfinite} not finite" if course.nonfinite else "", LOOK),
-                (f"  first {numbers.number(course.first, 9)}", DIM),
-            )
-            rows.append(clip(row, width))
-        return rows
+    def summary(self, width: int, files: Sequence[str] = (), cost: Cost | None = None) -> list[Row]:
+        """What remains on the screen when the run is over."""
+        return closing_summary(self.state, self.elapsed_s, width, self.look, files, cost)
 
 
 _SPEED_NAMES: Final = ("samples_per_sec", "tokens_per_sec")
-
-
-def _stack(parts: dict[str, Levels], order: tuple[str, ...], height: int) -> list[Row]:
-    """The groups below each other, each as full as ``height`` allows."""
-    level = dict.fromkeys(order, 0)
-
-    def total() -> int:
-        return sum(len(parts[name][level[name]]) for name in order)
-
-    for name, target in _GIVE_WAY:
-        if total() <= height:
-            break
-        if name in level:
-            level[name] = min(target, len(parts[name]) - 1)
-    rows = [row for name in order for row in parts[name][level[name]]]
-    return rows[:height]

@@ -10,99 +10,79 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from rich.cells import cell_len
-from rich.style import Style
 
 from m.metrics.alerts import Alert
 from m.metrics.performance import SystemMetrics, ThroughputMetrics
 from m.metrics.system import Machine
 from sinks.terminal import numbers
 from sinks.terminal.course import Course
-from sinks.terminal.look import DIM, LOOK, NAME, PLAIN, VALUE, WORSE, Glyphs, Row, Span
+from sinks.terminal.look import PLAIN, Look, Row, Span
 from sinks.terminal.rows import Levels, arrow, clip, pad, row_width, rule, value_style
 from sinks.terminal.state import State
+from sinks.terminal.table import Columns, Line, Sparks, heading, line_row
 from sinks.terminal.text import beginning, fit, safe, shorten
 from sinks.terminal.trends import Direction, Trends
 
 # -- training status ----------------------------------------------------------------------------------------------
 
 
-def status(state: State, trends: Trends, width: int, glyphs: Glyphs, *, experts_missing: bool) -> Levels:
-    """Losses with their best so far, learning rate; a word where expert utilization was wanted and never given."""
+STATUS_NAMES: Final = ("train_loss", "val_loss", "aux_loss", "learning_rate", "gradient_norm")
+"""The rows of the status group, as far as they are measured."""
+
+
+def status(
+    state: State,
+    trends: Trends,
+    columns: Columns,
+    sparks: Sparks,
+    look: Look,
+    *,
+    experts_missing: bool = False,
+    gradient_norm: bool = True,
+) -> Levels:
+    """Losses with their best so far, learning rate and, if wanted, ``gradient_norm``; a word where expert utilization
+    was wanted and never given."""
     step = state.view.snapshot.step if state.view is not None else state.run.initial_step
-    title = rule("status", [f"step {step:>{_digits(state)}}"], width, glyphs)
-    losses: list[Row] = []
+    title = heading("status", f" {look.glyphs.dot} step {step:>{digits_of(state)}}", columns, look)
+    lines: list[Line] = []
     courses = state.view.courses if state.view is not None else {}
     for name, course in courses.items():
         if course.last is not None:
-            losses.append(_loss_row(name, course, trends, width, glyphs, _digits(state)))
-    if not losses and state.learning_rate is None:
+            lines.append(_loss_line(name, course, state, trends))
+    losses = len(lines)
+    for name, value in (("learning_rate", state.learning_rate), ("gradient_norm", state.gradient_norm)):
+        if value is not None and (gradient_norm or name != "gradient_norm"):
+            is_rate = name == "learning_rate"
+            lines.append(Line(name, value, trends.of(name), state.past.ema(name), exponent=is_rate))
+    if not lines:
         return [[]]  # what was never measured is not shown, not even as missing
-    rows = list(losses)
-    if state.learning_rate is not None:
-        text = numbers.exponent(state.learning_rate)
-        way = arrow("learning_rate", trends.of("learning_rate"), glyphs)
-        rows.append(_value_row("learning_rate", text, value_style(state.learning_rate), way, width, glyphs))
+    rows = [line_row(line, columns, sparks, look) for line in lines]
     full = [title, *rows]
     if experts_missing:
-        dash = numbers.number(None)
-        note: Row = (*_value_row("experts", dash, DIM, (" ", PLAIN), width, glyphs), ("  no utilization given", DIM))
-        full.append(clip(note, width))
-    return [full, [title, *rows], rows, losses[:2] or rows[:1]]
+        dash = line_row(Line("experts", None), columns, sparks, look)[:4]
+        full.append(clip((*dash, (" no utilization given", look.dim)), columns.width))
+    return [full, [title, *rows], rows, rows[: max(losses, 1)], rows[: min(max(losses, 1), 2)], rows[:1]]
 
 
-def _digits(state: State) -> int:
+def digits_of(state: State) -> int:
+    """Digits of the longest step that is to be expected."""
     # of an unknown length, so that the column does not move at step 10, 100 and 1000
     least = len(str(state.run.total_steps)) if state.run.total_steps is not None else 4
     return max(least, len(str(state.latest.step if state.latest else 0)))
 
 
-def _name_width(width: int) -> int:
-    return 18 if width >= 60 else 16 if width >= 50 else 14
-
-
-def _value_width(width: int) -> int:
-    return 10 if width >= 50 else 8
-
-
-def _value_row(name: str, text: str, style: Style, way: Span, width: int, glyphs: Glyphs) -> Row:
-    """Name, value and arrow. ``text`` is right-aligned in the value's column."""
-    values = _value_width(width)
-    names = min(_name_width(width), max(width - values - 3, 4))
-    row: Row = (
-        (" " + fit(name, names - 1, glyphs.ellipsis), NAME),
-        (text.strip().rjust(values), style),
-        (" ", PLAIN),
-        way,
+def _loss_line(name: str, course: Course, state: State, trends: Trends) -> Line:
+    broken = course.nonfinite_since is not None
+    return Line(
+        name,
+        course.last,
+        Direction.UNKNOWN if broken else trends.of(name),
+        state.past.ema(name),
+        None if course.best_step is None else course.best,
+        course.best_step,
+        course.nonfinite_since,
+        course.last_step if name == "val_loss" else None,
     )
-    return clip(row, width)
-
-
-def _loss_row(name: str, course: Course, trends: Trends, width: int, glyphs: Glyphs, digits: int) -> Row:
-    value = course.last
-    text = numbers.number(value, _value_width(width))
-    way = Direction.UNKNOWN if course.nonfinite_since is not None else trends.of(name)
-    row = _value_row(name, text, value_style(value), arrow(name, way, glyphs), width, glyphs)
-    remark: tuple[Span, ...]
-    if course.nonfinite_since is not None:
-        remark = ((f"   since step {course.nonfinite_since:>{digits}}", WORSE),)
-    elif course.best_step is None:
-        remark = ()
-    elif width < 50:
-        remark = ((f"  best {numbers.number(course.best, 7)}", DIM),)
-    elif width < 60:
-        remark = ((f"  best {numbers.number(course.best, 8)} at {course.best_step:>{digits}}", DIM),)
-    else:
-        remark = (
-            ("   best ", DIM),
-            (numbers.number(course.best, 9), PLAIN),
-            (" at step ", DIM),
-            (f"{course.best_step:>{digits}}", PLAIN),
-        )
-        if course.nonfinite:
-            remark = (*remark, (f"   {course.nonfinite} not finite", LOOK))
-        elif name == "val_loss":
-            remark = (*remark, (f"   measured at {course.last_step:>{digits}}", DIM))
-    return clip((*row, *remark), width)
 
 
 # -- speed and system ---------------------------------------------------------------------------------------------
@@ -123,8 +103,6 @@ def speed_rows(rates: ThroughputMetrics) -> list[tuple[str, str]]:
 def system_rows(system: SystemMetrics, machine: Machine) -> list[tuple[str, str]]:
     """Name and value of each figure that is known."""
     rows = []
-    if system.gradient_norm is not None:
-        rows.append(("gradient_norm", numbers.number(system.gradient_norm, 8)))
     used, total = system.gpu_memory_used_mb, system.gpu_memory_total_mb
     if used is not None:
         text = numbers.memory(used).rjust(8)
@@ -142,80 +120,92 @@ def system_rows(system: SystemMetrics, machine: Machine) -> list[tuple[str, str]
     return rows
 
 
-def performance(
-    speed: Sequence[tuple[str, str]], system: Sequence[tuple[str, str]], width: int, glyphs: Glyphs
-) -> Levels:
+def performance(speed: Sequence[tuple[str, str]], system: Sequence[tuple[str, str]], width: int, look: Look) -> Levels:
     """Speed and system side by side where there is room for two columns, else one after the other."""
     if not speed and not system:
         return [[]]
     if speed and system and width >= 64:
         left = width // 2
-        head = (*rule("speed", [], left, glyphs), *rule("system", [], width - left, glyphs))
+        head = (*rule("speed", [], left, look), *rule("system", [], width - left, look))
         body = []
         for index in range(max(len(speed), len(system))):
-            pair = pad(_pair(speed, index, left), left)
-            body.append(clip((*pair, *_pair(system, index, width - left)), width))
+            pair = pad(_pair(speed, index, left, look), left)
+            body.append(clip((*pair, *_pair(system, index, width - left, look)), width))
         full = [head, *body]
     else:
         full = []
         for title, rows in (("speed", speed), ("system", system)):
             if rows:
-                full += [rule(title, [], width, glyphs), *(_pair(rows, index, width) for index in range(len(rows)))]
+                full += [rule(title, [], width, look), *(_pair(rows, index, width, look) for index in range(len(rows)))]
     short: list[Span] = []
     for name, text in (*speed[:3], *system[:2]):
-        short += [("  " if short else " ", PLAIN), (f"{name} ", DIM), (text.strip(), VALUE)]
+        short += [("  " if short else " ", PLAIN), (f"{name} ", look.dim), (text.strip(), look.value)]
     one = clip(tuple(short), width)
     return [full, [one[: len(one) // 3 * 3]], []]  # whole triples of space, name and number
 
 
-def _pair(rows: Sequence[tuple[str, str]], index: int, width: int) -> Row:
+def _pair(rows: Sequence[tuple[str, str]], index: int, width: int, look: Look) -> Row:
     if index >= len(rows):
         return ()
     name, text = rows[index]
-    style = WORSE if text.strip() in ("nan", "inf", "-inf") else VALUE
-    return clip(((" " + fit(name, min(17, max(width - 1 - len(text), 4))), NAME), (text, style)), width)
+    style = look.worse if text.strip() in ("nan", "inf", "-inf") else look.value
+    return clip(((" " + fit(name, min(17, max(width - 1 - len(text), 4))), PLAIN), (text, style)), width)
 
 
 # -- custom metrics -----------------------------------------------------------------------------------------------
 
 _METRIC_VALUE: Final = 8
 _LEAST_NAME: Final = 16  # names keep at least so many cells before a column is given up for them
+_MOST_LINES: Final = 12  # with more there is no row for each
 _MOST_METRIC_ROWS: Final = 50  # more are counted; no screen has room for them, and making them takes time
 
 
-def metrics(known: Mapping[str, Any], trends: Trends, width: int, glyphs: Glyphs) -> Levels:
-    """Numbers and short strings by name, in as many columns as fit."""
+def metrics(
+    known: Mapping[str, Any], state: State, trends: Trends, columns: Columns, sparks: Sparks, look: Look
+) -> Levels:
+    """Numbers and short strings by name: one a row with its past, or in as many columns as fit."""
     showable = [(name, value) for name, value in known.items() if _showable(value)]
     if not showable:
         return [[]]
+    width = columns.width
+    title = rule("metrics", [], width, look)
     most_columns = max(width // 20, 1)
     shown = [(safe(name), name, value) for name, value in showable[: _MOST_METRIC_ROWS * most_columns]]
     longest = max(cell_len(text) for text, _, _ in shown)
     per_row, names = 1, 0
-    for columns in range(most_columns, 0, -1):
-        per_row, names = columns, (width - 1 + 2) // columns - 2 - _METRIC_VALUE - 3
+    for number_of in range(most_columns, 0, -1):
+        per_row, names = number_of, (width - 1 + 2) // number_of - 2 - _METRIC_VALUE - 3
         if names >= min(longest, _LEAST_NAME):
             break
     names = max(min(names, longest if per_row == 1 else names), 4)
-    cells = [_metric_cell(text, name, value, names, trends, glyphs) for text, name, value in shown]
-    title = rule("metrics", [], width, glyphs)
+    cells = [_metric_cell(text, name, value, names, trends, look) for text, name, value in shown]
     full, four, two, one = (
-        _some_metrics(cells, len(showable), per_row, rows, width) for rows in (_MOST_METRIC_ROWS, 4, 2, 1)
+        _some_metrics(cells, len(showable), per_row, rows, width, look) for rows in (_MOST_METRIC_ROWS, 4, 2, 1)
     )
-    return [[title, *full], [title, *four], [title, *two], one, []]
+    grids = [[title, *full], [title, *four], [title, *two], one, []]
+    if not columns.headed or len(showable) > _MOST_LINES:
+        return [grids[0], *grids]
+    lines = [_metric_line(name, value, state, trends) for name, value in showable]
+    return [[title, *(line_row(line, columns, sparks, look) for line in lines)], *grids]
+
+
+def _metric_line(name: str, value: Any, state: State, trends: Trends) -> Line:
+    series = state.past.series.get(name)
+    best, at = (None, None) if series is None else (series.best, series.best_step)
+    return Line(name, value, trends.of(name), state.past.ema(name), best, at)
 
 
 def _showable(value: Any) -> bool:
     return isinstance(value, (int, float)) or (isinstance(value, str) and 0 < len(value) <= 40)
 
 
-def _metric_cell(text: str, name: str, value: Any, names: int, trends: Trends, glyphs: Glyphs) -> tuple[Span, ...]:
-    label: Span = (fit(text, names, glyphs.ellipsis) + " ", NAME)
+def _metric_cell(text: str, name: str, value: Any, names: int, trends: Trends, look: Look) -> tuple[Span, ...]:
+    label: Span = (fit(text, names, look.glyphs.ellipsis) + " ", PLAIN)
     if isinstance(value, str):
-        word = shorten(safe(value), _METRIC_VALUE, glyphs.ellipsis)
-        return (label, (" " * (_METRIC_VALUE - cell_len(word)) + word, VALUE), ("  ", PLAIN))
-    sign, style = arrow(name, trends.of(name), glyphs)
-    return (label, (numbers.metric(value, _METRIC_VALUE), value_style(value)), (f" {sign}", style))
+        word = shorten(safe(value), _METRIC_VALUE, look.glyphs.ellipsis)
+        return (label, (" " * (_METRIC_VALUE - cell_len(word)) + word, look.value), (" ", PLAIN), (" ", PLAIN))
+    sign, style = arrow(name, trends.of(name), look)
+    return (label, (numbers.metric(value, _METRIC_VALUE), value_style(value, look)), (" ", PLAIN), (sign, style))
 
 
 def _metric_rows(cells: Sequence[tuple[Span, ...]], per_row: int, most: int, width: int) -> list[Row]:
@@ -228,7 +218,9 @@ def _metric_rows(cells: Sequence[tuple[Span, ...]], per_row: int, most: int, wid
     return rows
 
 
-def _some_metrics(cells: Sequence[tuple[Span, ...]], of: int, per_row: int, rows: int, width: int) -> list[Row]:
+def _some_metrics(
+    cells: Sequence[tuple[Span, ...]], of: int, per_row: int, rows: int, width: int, look: Look
+) -> list[Row]:
     """The first of ``of`` metrics, as many as fit into ``rows``, and how many more there are."""
     room = rows * per_row
     if of <= room:
@@ -237,17 +229,40 @@ def _some_metrics(cells: Sequence[tuple[Span, ...]], of: int, per_row: int, rows
     some = _metric_rows(cells, per_row, kept, width)
     more = f"   +{of - kept} more"
     if row_width(some[-1]) + len(more) <= width:
-        some[-1] = (*some[-1], (more, DIM))
+        some[-1] = (*some[-1], (more, look.dim))
     return some
 
 
 # -- alerts -------------------------------------------------------------------------------------------------------
 
 
-def alerts(raised: Sequence[Alert], width: int, glyphs: Glyphs) -> Levels:
-    """The newest alerts, one a row, the newest last."""
+_BROKEN: Final = ("nan", "finite", "diverg", "dead", "collapse", "stall")
+
+
+def alerts(raised: Sequence[Alert], width: int, look: Look, most: int = 3) -> Levels:
+    """The newest alerts, one a row, the newest last, in exactly ``most`` rows: an alert moves nothing. Then in one."""
+    return [_alert_rows(raised, width, look, rows) for rows in dict.fromkeys((most, 1))]
+
+
+def _alert_rows(raised: Sequence[Alert], width: int, look: Look, most: int) -> list[Row]:
+    if not raised:
+        return [((" no alerts", look.dim),), *[((" ", PLAIN),)] * (most - 1)]
+    earlier = len(raised) - most
     rows: list[Row] = []
-    for alert in raised[-3:]:
-        text = f"step {alert.step}  {safe(alert.rule).replace('_', ' ')}: {safe(alert.message)}"
-        rows.append(clip(((" ! ", LOOK), (beginning(text, width - 3, glyphs.ellipsis), LOOK)), width))
-    return [rows, rows[-1:]]
+    for index, alert in enumerate(raised[-most:]):
+        more = f"  +{earlier} earlier" if earlier > 0 and not index else ""
+        more = more if cell_len(more) <= width // 3 else ""
+        rows.append((*_alert(alert, width - cell_len(more), look), (more, look.dim)))
+    return [*rows, *[((" ", PLAIN),)] * (most - len(rows))]
+
+
+def _alert(alert: Alert, width: int, look: Look) -> Row:
+    """Red for what is broken, else a call to look; the rule's name stands out, so that it is read first."""
+    style = look.worse if any(word in alert.rule.lower() for word in _BROKEN) else look.notice
+    step = f"step {alert.step}  "
+    name = safe(alert.rule).replace("_", " ")
+    room = width - 3 - len(step)
+    if room <= cell_len(name) + 4:
+        return clip(((" ! ", style), (beginning(step + name, width - 3, look.glyphs.ellipsis), style)), width)
+    message = beginning(f": {safe(alert.message)}", room - cell_len(name), look.glyphs.ellipsis)
+    return ((" ", PLAIN), ("!", style), (f" {step}", PLAIN), (name, style), (message, PLAIN))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import IO, Any, Protocol
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -11,8 +12,9 @@ from rich.segment import Segment
 
 from sinks.terminal.dashboard import Dashboard
 from sinks.terminal.look import Row
-from sinks.terminal.plain import PlainText
+from sinks.terminal.plain import WIDTH, PlainText
 from sinks.terminal.screen import STOP_WITHIN_S, Device, FileDevice, live_is_active, screen_on
+from sinks.terminal.summary import Cost
 from sinks.terminal.ticker import Ticker
 from sinks.terminal.tty import Terminal
 
@@ -22,8 +24,9 @@ class Output(Protocol):
 
     def tables_due(self) -> None: ...
 
-    def end(self) -> None:
-        """Show the last state and the summary and let go of everything. Bounded in time; never raises ``OSError``."""
+    def end(self, files: Sequence[str] = (), /) -> None:
+        """Show the last state and the summary, which names ``files``, and let go of everything. Bounded in time; never
+        raises ``OSError``."""
         ...
 
 
@@ -68,7 +71,7 @@ class Nowhere:
     def tables_due(self) -> None:
         """Nobody sees them."""
 
-    def end(self) -> None:
+    def end(self, files: Sequence[str] = ()) -> None:
         """There is nothing to let go of."""
 
 
@@ -83,7 +86,7 @@ class Pinned:
         self._screen.attach(self)
 
     def rows(self, width: int, height: int) -> list[Row]:
-        return self._dashboard.rows(width, height, self._console)
+        return self._dashboard.rows(width, height, self._console, paced=True)
 
     def text_due(self) -> str:
         return self._plain.next()
@@ -97,12 +100,16 @@ class Pinned:
     def tables_due(self) -> None:
         """The next frame shows them."""
 
-    def end(self) -> None:
+    def end(self, files: Sequence[str] = ()) -> None:
         closing: list[Row] = []
         try:
-            closing = self._dashboard.summary(max(self._console.width - 1, 20))
+            closing = self._dashboard.summary(max(self._console.width - 1, 20), files, self._cost)
         finally:
             self._screen.detach(self, closing)
+
+    @property
+    def _cost(self) -> Cost:
+        return Cost(self._screen.drawing_s, self._dashboard.frames)
 
 
 class AsText:
@@ -119,9 +126,13 @@ class AsText:
     def tables_due(self) -> None:
         """The thread looks at its pace, so that a fast loop does not fill a log."""
 
-    def end(self) -> None:
+    def end(self, files: Sequence[str] = ()) -> None:
         if self._ticker.stop(STOP_WITHIN_S):
-            self._write(self._plain.end(self._dashboard.summary(100)))
+            self._write(self._plain.end(self._dashboard.summary(WIDTH, files, self._cost)))
+
+    @property
+    def _cost(self) -> Cost:
+        return Cost(self._ticker.cpu_s, self._dashboard.frames)
 
     def _speak(self) -> None:
         self._write(self._plain.next())
@@ -161,11 +172,11 @@ class InMemory:
 
     def tables_due(self) -> None:
         width = max(self._console.width, 1)
-        self._print(self._dashboard.rows(width, 200, self._console))
+        self._print(self._dashboard.rows(width, 200, self._console, curves=False))
 
-    def end(self) -> None:
+    def end(self, files: Sequence[str] = ()) -> None:
         self.tables_due()
-        self._print(self._dashboard.summary(self._console.width))
+        self._print(self._dashboard.summary(self._console.width, files))
 
     def _print(self, rows: list[Row]) -> None:
         self._console.print(Rows(rows), markup=False, highlight=False, emoji=False, soft_wrap=False)

@@ -54,6 +54,7 @@ class PlainText:
         """The progress in one line and the tables below it."""
         dashboard = self._dashboard
         self._printed = dashboard.state.view
+        dashboard.frames += 1
         lines = [self.line(dashboard.state.view)]
         if self._has_tables:
             lines += [row_text(row) for row in dashboard.table_rows(WIDTH, HEIGHT, self._console)]

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
+from m.metrics.run import Run
 from sinks.terminal import numbers
-from sinks.terminal.look import BAR, DIM, DONE, PLAIN, TITLE, VALUE, Glyphs, Row, Span
+from sinks.terminal.look import PLAIN, Look, Row, Span
+from sinks.terminal.rows import clip
 from sinks.terminal.text import safe, shorten
 
 _LONGEST_DESCRIPTION = 28
 _LEAST_BAR = 8
+_DESCRIBED_FROM = 99  # below it the title line alone says the description, until the end
 
 
 @dataclass(slots=True, frozen=True)
@@ -33,12 +36,22 @@ class Progress:
     finished: bool = False
 
 
-def progress_row(progress: Progress, width: int, glyphs: Glyphs) -> Row:
+def title_row(run: Run, elapsed_s: float, width: int, look: Look) -> Row:
+    """The first line: what is being trained, the how manieth attempt it is and how long it has been going on."""
+    elapsed = f"{numbers.duration(elapsed_s):>8} elapsed "
+    right = f"attempt {run.attempt}  {elapsed}" if width >= 56 else elapsed
+    text = shorten(safe(run.description), max(width - len(right) - 3, 4), look.glyphs.ellipsis)
+    gap = width - 1 - cell_len(text) - len(right)
+    return clip(((f" {text}", look.title), (" " * max(gap, 1), PLAIN), (right, PLAIN)), width)
+
+
+def progress_row(progress: Progress, width: int, look: Look, *, titled: bool = False) -> Row:
     """The line in at most ``width`` cells. Step and total always stay; the rest goes by importance.
 
-    The order of leaving, first to last: elapsed time, rate, description, bar, remaining time, percent.
+    The order of leaving, first to last: elapsed time, rate, description, bar, remaining time, percent. ``titled``:
+    there is a `title_row` as well.
     """
-    spinner = _spinner(progress, glyphs)
+    spinner = _spinner(progress, look)
     steps = _steps(progress)
     percent = _percent(progress)
     room = width - cell_len(steps) - 3
@@ -53,36 +66,37 @@ def progress_row(progress: Progress, width: int, glyphs: Glyphs) -> Row:
     take("percent", 6 if percent else 0)
     take("remaining", _remaining_width(progress, width))
     take("bar", _LEAST_BAR + 1 if percent else 0)
-    text = shorten(safe(progress.description), _LONGEST_DESCRIPTION, glyphs.ellipsis)
-    if progress.description and room >= 6:
-        text = shorten(text, min(cell_len(text), max(room - 2, 4)), glyphs.ellipsis)
+    text = shorten(safe(progress.description), _LONGEST_DESCRIPTION, look.glyphs.ellipsis)
+    described = not titled or progress.finished or width >= _DESCRIBED_FROM
+    if progress.description and described and room >= 6:
+        text = shorten(text, min(cell_len(text), max(room - 2, 4)), look.glyphs.ellipsis)
         take("description", cell_len(text) + 2)
     take("rate", 10)
-    take("elapsed", 9)
+    take("elapsed", 0 if titled else 9)
 
-    row: list[Span] = [(f" {spinner} ", DONE if progress.finished else BAR)]
+    row: list[Span] = [(f" {spinner} ", look.done if progress.finished else look.bar)]
     if "description" in want:
-        row.append((f"{text}  ", TITLE))
+        row.append((f"{text}  ", look.title))
     if "bar" in want:
-        row += _bar(progress, want["bar"] - 1 + room, glyphs)
+        row += _bar(progress, want["bar"] - 1 + room, look)
         row.append((" ", PLAIN))
-    row.append((steps, VALUE))
+    row.append((steps, look.value))
     if "percent" in want:
         row.append((f" {percent}", PLAIN))
     if "rate" in want:
-        row.append((f"  {numbers.count(progress.steps_per_second):>6}/s", DIM))
+        row.append((f"  {numbers.count(progress.steps_per_second):>6}/s", look.dim))
     if "elapsed" in want:
-        row.append((f"  {numbers.duration(progress.elapsed_s):>7}", DIM))
+        row.append((f"  {numbers.duration(progress.elapsed_s):>7}", look.dim))
     if "remaining" in want:
         row.append((_remaining(progress, want["remaining"]), PLAIN))
     return tuple(row)
 
 
-def _spinner(progress: Progress, glyphs: Glyphs) -> str:
+def _spinner(progress: Progress, look: Look) -> str:
     if progress.finished:
         done = progress.total is None or progress.completed >= progress.total
-        return ("✓" if glyphs.bar_full != "#" else "*") if done else ("■" if glyphs.bar_full != "#" else "-")
-    return glyphs.spinner[progress.frame % len(glyphs.spinner)]
+        return ("✓" if look.glyphs.bar_full != "#" else "*") if done else ("■" if look.glyphs.bar_full != "#" else "-")
+    return look.glyphs.spinner[progress.frame % len(look.glyphs.spinner)]
 
 
 def _steps(progress: Progress) -> str:
@@ -113,11 +127,11 @@ def _remaining(progress: Progress, cells: int) -> str:
     return f"  {numbers.duration(progress.remaining_s):>7} left"
 
 
-def _bar(progress: Progress, cells: int, glyphs: Glyphs) -> list[Span]:
+def _bar(progress: Progress, cells: int, look: Look) -> list[Span]:
     total = progress.total or 0
     share = 1.0 if total == 0 else min(max(progress.completed / total, 0.0), 1.0)
     halves = int(share * cells * 2)
     full, half = divmod(halves, 2)
-    done = glyphs.bar_full * full + (glyphs.bar_half if half else "")
-    rest = glyphs.bar_rest * (cells - full - half)
-    return [(done, DONE if share >= 1.0 else BAR), (rest, DIM)]
+    done = look.glyphs.bar_full * full + (look.glyphs.bar_half if half else "")
+    rest = look.glyphs.bar_rest * (cells - full - half)
+    return [(done, look.done if share >= 1.0 else look.bar), (rest, look.dim)]

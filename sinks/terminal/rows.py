@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 from rich.style import Style
 
-from sinks.terminal.look import BETTER, DIM, PLAIN, TITLE, VALUE, WORSE, Glyphs, Row, Span
+from sinks.terminal.look import PLAIN, Look, Row, Span
 from sinks.terminal.trends import Direction, better
 
 Levels = list[list[Row]]
@@ -41,32 +41,42 @@ def pad(row: Row, width: int) -> Row:
     return (*row, (" " * missing, PLAIN)) if missing else row
 
 
-def rule(title: str, notes: Sequence[str], width: int, glyphs: Glyphs) -> Row:
+def rule(title: str, notes: Sequence[str], width: int, look: Look) -> Row:
     """A line with the group's title and, as far as there is room, its notes; the last notes matter most."""
-    line = glyphs.rule
+    line = look.glyphs.rule
     head = f"{line}{line} {title} "
     shown = list(notes)
-    separator = f" {glyphs.dot} "
+    separator = f" {look.glyphs.dot} "
     while shown and cell_len(head) + cell_len(separator.join(shown)) + 5 > width:
         shown.pop(0)
     if not shown:
-        return ((f"{line}{line} ", DIM), (title, TITLE), (" " + line * max(width - cell_len(head), 0), DIM))
+        return (
+            (f"{line}{line} ", look.dim),
+            (title, look.title),
+            (" " + line * max(width - cell_len(head), 0), look.dim),
+        )
     note = separator.join(shown)
     fill = line * (width - cell_len(head) - cell_len(note) - 4)
-    return ((f"{line}{line} ", DIM), (title, TITLE), (f" {fill} ", DIM), (note, PLAIN), (f" {line}{line}", DIM))
+    return (
+        (f"{line}{line} ", look.dim),
+        (title, look.title),
+        (f" {fill} ", look.dim),
+        (note, PLAIN),
+        (f" {line}{line}", look.dim),
+    )
 
 
-def arrow(name: str, way: Direction, glyphs: Glyphs) -> Span:
+def arrow(name: str, way: Direction, look: Look) -> Span:
     """One cell: the direction, coloured where it is good or bad news."""
     if way is Direction.UNKNOWN:
         return (" ", PLAIN)
-    sign = {Direction.UP: glyphs.up, Direction.DOWN: glyphs.down, Direction.SAME: glyphs.same}[way]
+    sign = {Direction.UP: look.glyphs.up, Direction.DOWN: look.glyphs.down, Direction.SAME: look.glyphs.same}[way]
     news = better(name, way)
-    return (sign, DIM if news is None else BETTER if news else WORSE)
+    return (sign, look.dim if news is None else look.better if news else look.worse)
 
 
-def value_style(value: float | None) -> Style:
+def value_style(value: float | None, look: Look) -> Style:
     """Red for what is not finite, dim for what is missing."""
     if value is None:
-        return DIM
-    return VALUE if value - value == 0.0 else WORSE
+        return look.dim
+    return look.value if value - value == 0.0 else look.worse

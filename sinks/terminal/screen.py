@@ -27,6 +27,8 @@ STOP_WITHIN_S: Final = 1.0
 """How long the end waits for a frame that is being drawn."""
 DRAIN_WITHIN_S: Final = 0.5
 """How long the end waits for a terminal that does not take its output."""
+LEAST_LINES: Final = 8
+"""The last frame keeps at least so many lines, however long the summary below it."""
 AWAY_S: Final = 1.0
 """A frame that comes so much too late, in a process that was not computing meanwhile: it was stopped (Ctrl-Z)."""
 
@@ -120,6 +122,11 @@ class Screen:
         self._behind = False
         self._fell_back = False
         self._looked_at = _clocks()
+
+    @property
+    def drawing_s(self) -> float:
+        """CPU time that drawing has taken, in seconds."""
+        return self._ticker.cpu_s
 
     def attach(self, panel: Panel) -> None:
         """Show ``panel``, below those that are shown already."""
@@ -224,7 +231,8 @@ class Screen:
             if self._unfinished:
                 self._above, self._unfinished = f"{self._above}{self._unfinished}\n", ""
             painter = self._painter
-            self._send(painter.paint(self._rows(columns, lines), columns, self._above) + painter.leave())
+            rows = self._rows(columns, max(lines - len(closing), LEAST_LINES))  # both stay on the screen
+            self._send(painter.paint(rows, columns, self._above) + painter.leave())
             self._above = ""
             self._send("".join(f"{painter.text(row)}\r\n" for row in closing))
             self._device.drain(DRAIN_WITHIN_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,10 +13,11 @@ from m.metrics.alerts import Alert
 from m.metrics.rank import rank
 from m.metrics.run import Run, run_begun_by
 from m.metrics.snapshot import TrainingSnapshot
-from sinks.terminal.config import VisualizationConfig, check
+from sinks.terminal.config import VisualizationConfig, check, smoothed
 from sinks.terminal.dashboard import Dashboard
-from sinks.terminal.look import glyphs_for
+from sinks.terminal.look import look_for
 from sinks.terminal.outputs import Nowhere, Output, is_in_memory, output_for
+from sinks.terminal.past import Past
 from sinks.terminal.state import State
 
 
@@ -51,9 +53,12 @@ class TerminalSink:
         self._on_rank = on_rank
         self.background: bool | None = False if is_in_memory(self.console) else None
         """What the hub is asked for: a console in memory is written to by the caller's thread up to the end."""
-        self._state = State(interval=self.config.table_update_interval)
-        self._dashboard = Dashboard(self.config, self._state, glyphs_for(self.console.encoding), clock)
+        self._state = self._new_state(Run())
+        colors = None if self.console.no_color else self.console.color_system
+        look = look_for(self.config.theme, self.console.encoding, colors)
+        self._dashboard = Dashboard(self.config, self._state, look, clock)
         self._output: Output | None = None
+        self._files: list[str] = []
         self._closed = False
 
     def start(self, run: Run) -> None:
@@ -61,7 +66,7 @@ class TerminalSink:
         if self._closed:
             return
         self._end_run()
-        self._state = State(interval=self.config.table_update_interval, run=run)
+        self._state = self._new_state(run)
         self._dashboard.begin(self._state)
         shown = self._on_rank is None or is_in_memory(self.console) or rank() == self._on_rank
         self._output = output_for(self._dashboard, self.console) if shown else Nowhere()
@@ -72,12 +77,17 @@ class TerminalSink:
             if self._closed:
                 return
             self.start(run_begun_by(snapshot.step))
-        if self._state.take(snapshot) and self._output is not None:
-            self._output.tables_due()
+        output = self._output
+        if not isinstance(output, Nowhere) and self._state.take(snapshot) and output is not None:
+            output.tables_due()
 
     def alert(self, alert: Alert) -> None:
         """Show ``alert`` with the next frame."""
         self._state.add_alert(alert)
+
+    def wrote(self, *paths: str | os.PathLike[str]) -> None:
+        """Name ``paths`` in the closing summary of the run, as files that it has left. For whoever writes some."""
+        self._files += [os.fspath(path) for path in paths if os.fspath(path) not in self._files]
 
     def close(self) -> None:
         """Show the last state and a summary, and give the terminal back. Idempotent; about 1.5 s at the most."""
@@ -93,13 +103,17 @@ class TerminalSink:
     def __reduce__(self) -> tuple[Any, ...]:
         return (_closed_sink, ())  # in another process there is nothing to show
 
+    def _new_state(self, run: Run) -> State:
+        return State(self.config.table_update_interval, run, past=Past(smoothed(self.config)))
+
     def _end_run(self) -> None:
         output, self._output = self._output, None
         if output is not None:
             try:
                 self._dashboard.finish()
             finally:
-                output.end()
+                files, self._files = self._files, []
+                output.end(files)
 
 
 def _closed_sink() -> TerminalSink:

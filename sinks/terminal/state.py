@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from m.metrics.alerts import Alert
+from m.metrics.loads import Utilization
 from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.terminal.course import Course
+from sinks.terminal.past import MOST_WAITING, Past
 
 MAX_NAMES: Final = 2000
 """Custom metrics that are remembered; a name that holds the step must not fill the memory."""
@@ -22,7 +24,7 @@ class View:
     snapshot: TrainingSnapshot
     known: dict[str, Any]
     """Custom metrics by name, each as it was measured last."""
-    experts: dict[int, float]
+    experts: Utilization
     """The newest utilization that was not empty."""
     courses: dict[str, Course]
     """``train_loss``, ``val_loss``, ``aux_loss`` as far as they had come."""
@@ -48,11 +50,14 @@ class State:
     batch_size: float | None = None
     sequence_length: float | None = None
     known: dict[str, Any] = field(default_factory=dict)
-    experts: dict[int, float] = field(default_factory=dict)
+    experts: Utilization = field(default_factory=dict)
     alerts: list[Alert] = field(default_factory=list)
+    """The newest; the oldest first."""
+    alerts_raised: int = 0
     first_step: int | None = None
     """The first step of this session."""
     snapshots: int = 0
+    past: Past = field(default_factory=Past)
 
     def take(self, snapshot: TrainingSnapshot) -> bool:
         """Remember what ``snapshot`` says; True when the tables are due at it."""
@@ -60,6 +65,10 @@ class State:
         before = self.latest
         self.latest = snapshot
         self.snapshots += 1
+        waiting = self.past.waiting
+        waiting.append(snapshot)
+        if len(waiting) > MOST_WAITING:
+            self.past.fold_if_free()
         broke = False
         value: float | None = snapshot.train_loss
         if value is not None:
@@ -121,6 +130,7 @@ class State:
 
     def add_alert(self, alert: Alert) -> None:
         self.alerts.append(alert)
+        self.alerts_raised += 1
         del self.alerts[:-MAX_ALERTS]
 
     def completed(self, step: int | None = None) -> int:

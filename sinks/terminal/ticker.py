@@ -35,6 +35,8 @@ class Ticker:
         self._wakes: SimpleQueue[bool] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._stopping = False
+        self.cpu_s = 0.0
+        """CPU time that the thread has used, in seconds."""
         self._pid = os.getpid()
 
     @property
@@ -81,6 +83,7 @@ class Ticker:
             if self._stopping:
                 return
             acted = time.monotonic()
+            self.cpu_s = time.thread_time()
             try:
                 self._act()
                 failures = 0

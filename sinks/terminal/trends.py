@@ -1,15 +1,18 @@
-"""Where a metric is going, from one table to the next: up, down or about the same."""
+"""Where a metric is going: up, down or about the same."""
 
 from __future__ import annotations
 
-from collections.abc import Container
+import math
+from collections.abc import Sequence
 from enum import Enum
+from itertools import pairwise
 from typing import Final
-
-from sinks.terminal.course import Course
 
 STILL: Final = 0.002
 """A relative change up to this counts as none."""
+
+NOISE: Final = 3.0
+"""Two means that lie closer than this, in their standard errors or nearly so, are taken for equal."""
 
 _HIGHER_IS_BETTER: Final = ("accuracy", "acc", "f1", "score", "precision", "recall", "auc", "bleu", "reward", "return")
 _LOWER_IS_BETTER: Final = ("loss", "error", "err", "perplexity", "ppl", "mse", "rmse", "mae", "wer", "cer")
@@ -45,34 +48,36 @@ def better(name: str, way: Direction) -> bool | None:
     return None
 
 
+def tendency(values: Sequence[float | None]) -> Direction:
+    """Where the newest eighth of ``values`` lies against the eighth before it, by their means; None: not measured.
+
+    SAME for a difference that is no larger than the noise of such a mean, judged by the steps from one value to the
+    next; UNKNOWN with fewer than two values.
+    """
+    some = [value for value in values[-2 * max(len(values) // 8, 1) :] if value is not None]
+    if len(some) < 2:
+        some = [value for value in values if value is not None][-2:]
+    half = len(some) // 2
+    if not half:
+        return Direction.UNKNOWN
+    before, now = sum(some[-2 * half : -half]) / half, sum(some[-half:]) / half
+    if half > 2:
+        restless = sum([abs(other - one) for one, other in pairwise(some)]) / (len(some) - 1)
+        if abs(now - before) <= NOISE * restless / math.sqrt(half):
+            return Direction.SAME
+    return direction(before, now)
+
+
 class Trends:
-    """Remembers what the last table said, to tell where this one goes. One thread at a time."""
+    """Where each metric was going when somebody looked last. One thread at a time."""
 
     def __init__(self) -> None:
-        self._values: dict[str, float] = {}
-        self._sums: dict[str, tuple[float, int]] = {}
         self._ways: dict[str, Direction] = {}
 
     def of(self, name: str) -> Direction:
-        """The direction found at the newest table."""
+        """UNKNOWN for a metric that nobody has looked at."""
         return self._ways.get(name, Direction.UNKNOWN)
 
-    def see(self, name: str, value: object) -> None:
-        """The new table shows ``value``."""
-        if not isinstance(value, (int, float)):
-            return
-        self._ways[name] = direction(self._values.get(name), value)
-        self._values[name] = value
-
-    def forget_others(self, names: Container[str]) -> None:
-        """Only ``names`` are still shown."""
-        for name in [name for name in self._values if name not in names]:
-            del self._values[name], self._ways[name]
-
-    def see_course(self, name: str, course: Course) -> None:
-        """The new table shows ``course``: compared are the means over the steps between tables, not two noisy steps."""
-        total, number = course.total, course.count
-        before_total, before_number = self._sums.get(name, (0.0, 0))
-        if number > before_number:
-            self._sums[name] = (total, number)
-            self.see(name, (total - before_total) / (number - before_number))
+    def see(self, name: str, values: Sequence[float | None]) -> None:
+        """``values`` is what ``name`` was from the beginning on."""
+        self._ways[name] = tendency(values)

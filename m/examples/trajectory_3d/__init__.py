@@ -16,4 +16,5 @@ numbers are shown.
     schedule         warm-up and cosine decay
     specialization   how much the choice of expert tells about the regime
     training         the training loop, one result per step
+    faults           the same with something going wrong
 """

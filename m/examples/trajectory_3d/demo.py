@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+from m.examples.trajectory_3d.faults import train_with
 from m.examples.trajectory_3d.training import StepResult, TrajectoryTrainer
 from m.hub.hub import MetricsHub
 from m.metrics.snapshot import TrainingSnapshot
@@ -16,15 +18,24 @@ from sinks.terminal.config import VisualizationConfig
 from sinks.terminal.sink import TerminalSink
 
 DEFAULT_STEPS = 1000
+FAULT_AFTER = 0.6
+"""Part of the run after which a planted fault happens."""
 
 
 def run_demo(
-    *, steps: int | None = None, experts: int = 8, out: Path | None = None, plots: bool = True, seed: int = 0
+    *,
+    steps: int | None = None,
+    experts: int = 8,
+    out: Path | None = None,
+    plots: bool = True,
+    seed: int = 0,
+    fault: str | None = None,
 ) -> int:
     """Train and show; gives the exit status: 0, or 130 after Ctrl-C.
 
     ``steps`` None means `DEFAULT_STEPS`. ``out`` is the folder for the journal and the figure, None a new one named
-    after the time below ``runs``. Whatever was recorded is kept when the run is interrupted.
+    after the time below ``runs``. ``fault``, one of `m.examples.trajectory_3d.faults.FAULTS`, happens after six tenths
+    of the run. Whatever was recorded is kept when the run is interrupted.
     """
     total = DEFAULT_STEPS if steps is None else steps
     folder = out if out is not None else Path("runs") / time.strftime("%Y-%m-%d_%H-%M-%S")
@@ -32,12 +43,12 @@ def run_demo(
     journal = JsonlSink(folder / "journal.jsonl")
     figure = PlotSink.moe(n_experts=experts) if plots else None
     terminal = TerminalSink(VisualizationConfig(table_update_interval=10))
-    trainer = TrajectoryTrainer(n_experts=experts, seed=seed, total_steps=total)
+    results = training(total, experts, seed, fault)
     status = 0
     with MetricsHub([journal, *([figure] if figure is not None else []), terminal]) as hub:
         hub.start(total_steps=total, description="trajectory MoE")
         try:
-            for result in trainer.train():
+            for result in results:
                 hub.emit(snapshot_of_step(result))
         except KeyboardInterrupt:
             status = 130
@@ -48,6 +59,14 @@ def run_demo(
         left.append(f"figure   {os.path.relpath(path)}")
     print_safely("\n".join(left))  # piped to a reader that has left, say
     return status
+
+
+def training(
+    steps: int = DEFAULT_STEPS, experts: int = 8, seed: int = 0, fault: str | None = None
+) -> Iterator[StepResult]:
+    """The steps that the demo shows."""
+    trainer = TrajectoryTrainer(n_experts=experts, seed=seed, total_steps=steps)
+    return trainer.train() if fault is None else train_with(fault, trainer, at=round(FAULT_AFTER * steps))
 
 
 def snapshot_of_step(result: StepResult) -> TrainingSnapshot:

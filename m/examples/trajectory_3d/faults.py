@@ -18,6 +18,8 @@ from m.examples.trajectory_3d.training import StepResult, TrajectoryTrainer
 _OUT_OF_REACH: Final = 1000.0
 #: A batch whose targets were multiplied by this has about its square times the loss.
 _SPOILED: Final = 10.0
+#: From one step to the next, and in all, the learning rate grows by these.
+_GROWTH: Final = 1.25
 _TOO_HIGH_RATE: Final = 300.0
 
 
@@ -31,10 +33,6 @@ def _mend_batch(trainer: TrajectoryTrainer) -> None:
 
 def _break_number(trainer: TrajectoryTrainer) -> None:
     trainer.model.parameters["output_bias"][:] = np.nan
-
-
-def _raise_rate(trainer: TrajectoryTrainer) -> None:
-    trainer.schedule = replace(trainer.schedule, peak=_TOO_HIGH_RATE * trainer.schedule.peak)
 
 
 def _kill_expert(trainer: TrajectoryTrainer) -> None:
@@ -53,7 +51,7 @@ def _nothing(trainer: TrajectoryTrainer) -> None:
 FAULTS: Final[dict[str, Callable[[TrajectoryTrainer], None]]] = {
     "non_finite_loss": _break_number,
     "loss_spike": _spoil_batch,
-    "divergence": _raise_rate,
+    "divergence": _nothing,
     "dead_experts": _kill_expert,
     "collapsed_routing": _prefer_few,
     "throughput_drop": _nothing,
@@ -66,18 +64,22 @@ def train_with(
 ) -> Iterator[StepResult]:
     """As ``trainer.train()``, with the `FAULTS` entry ``fault`` from step ``at`` on.
 
-    ``loss_spike`` is one spoiled batch; ``throughput_drop`` makes each step ``slow_s`` seconds longer; ``stall`` is a
-    pause of ``stall_s`` seconds before step ``at``. Raises ``ValueError`` for an unknown fault.
+    ``loss_spike`` is one spoiled batch; ``divergence`` follows from a learning rate that grows; ``throughput_drop``
+    makes each step ``slow_s`` seconds longer; ``stall`` is a pause of ``stall_s`` seconds before step ``at``. Raises
+    ``ValueError`` for an unknown fault.
     """
     if fault not in FAULTS:
         raise ValueError(f"fault must be one of {', '.join(FAULTS)}; got {fault!r}")
-    results = trainer.train()
+    results, planned = trainer.train(), trainer.schedule
     while True:
         if trainer.step == at:
             FAULTS[fault](trainer)
             time.sleep(stall_s if fault == "stall" else 0.0)
         elif fault == "loss_spike" and trainer.step == at + 1:
             _mend_batch(trainer)
+        if fault == "divergence" and trainer.step >= at:
+            grown = min(_GROWTH ** (trainer.step - at), _TOO_HIGH_RATE)
+            trainer.schedule = replace(planned, peak=planned.peak * grown)
         if fault == "throughput_drop" and trainer.step >= at:
             time.sleep(slow_s)
         with np.errstate(over="ignore", invalid="ignore"):

@@ -1,0 +1,257 @@
+"""What every metric did since the beginning of the run, in memory that does not grow with it.
+
+The training thread only appends a snapshot to a queue. Whoever draws puts what is waiting into *cells*: each stands for
+as many snapshots as every other and keeps the least, mean and greatest finite value of each metric, and whether there
+was one that is not finite. When there are too many cells, neighbours become one. So a spike of a single step is kept
+for good, and all metrics share one axis.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any, Final, TypeAlias
+
+from m.metrics.snapshot import TrainingSnapshot
+from sinks.terminal.trends import Direction, better
+
+MOST_CELLS: Final = 512
+MOST_WAITING: Final = 4096
+"""Snapshots that may wait; past it the training thread puts them into cells itself, under a microsecond each."""
+MOST_SERIES: Final = 100
+"""Metrics whose past is kept: the fields, and the custom ones that came first."""
+EMA_DECAY: Final = 0.98
+"""The average weighs about the last fifty values."""
+FIELDS: Final = ("train_loss", "val_loss", "aux_loss", "learning_rate", "gradient_norm")
+SMOOTHED: Final = ("train_loss", "aux_loss", "gradient_norm")
+"""What is averaged where ``ema=True``: measured at every step, and noisy."""
+RATE: Final = "steps/s"
+"""The series of the rate of steps; no metric can be in its way, since it is not taken from snapshots."""
+
+Values: TypeAlias = list[float | None]
+Best: TypeAlias = Callable[[Sequence[float]], float]
+_FIELDS_OF: Final = attrgetter(*FIELDS)
+
+
+class Average:
+    """Exponential moving average whose start at zero is taken out again.
+
+    m = d m + (1 - d) x and, after t values, m / (1 - d^t): the bias correction of Adam (Kingma and Ba 2015, section 3).
+    So the first average is the first value. Values that are not finite leave it as it is.
+    """
+
+    __slots__ = ("_biased", "_missing")
+
+    def __init__(self) -> None:
+        self._biased = 0.0
+        self._missing = 1.0  # d^t
+
+    def add(self, values: Sequence[Any]) -> None:
+        biased, missing = self._biased, self._missing
+        for value in values:
+            if value is not None and value - value == 0.0:
+                biased += (1.0 - EMA_DECAY) * (value - biased)
+                missing *= EMA_DECAY
+        self._biased, self._missing = biased, missing
+
+    @property
+    def value(self) -> float | None:
+        """None before the first finite value."""
+        return None if self._missing == 1.0 else self._biased / (1.0 - self._missing)
+
+
+class Series:
+    """One metric, cell by cell. The lists are of equal length; a cell without a finite value holds None."""
+
+    __slots__ = ("_best", "_open_count", "_open_sum", "average", "best", "best_step", "broken", "high", "low", "mean")
+
+    def __init__(self, cells: int, averaged: bool = False, best: Best | None = None) -> None:
+        """``cells`` had gone by before its first value; ``best`` is ``min`` or ``max``, None where neither is good."""
+        self._best = best
+        self.best: float | None = None
+        """The best finite value; None where nobody can tell what is good."""
+        self.best_step = 0
+        self.low: Values = [None] * cells
+        self.mean: Values = [None] * cells
+        self.high: Values = [None] * cells
+        self.broken: set[int] = set()
+        """Cells in which a value was NaN or infinite."""
+        self.average = Average() if averaged else None
+        self._open_sum = 0.0
+        self._open_count = 0
+
+    def add(self, values: Sequence[Any], steps: Sequence[int], filled: int, span: int) -> None:
+        """One value a snapshot, None where it was not measured. The last cell holds ``filled`` snapshots of ``span``
+        already; 0: it is full."""
+        finite: Sequence[Any] = values
+        broken: list[int] = []
+        try:
+            total = sum(values)
+            plain = type(total) is float and total - total == 0.0
+        except TypeError:  # None among them
+            plain = False
+        if not plain:
+            finite = [_finite(value) for value in values]
+            broken = [at for at, value in enumerate(values) if finite[at] is None and isinstance(value, (int, float))]
+        if self.average is not None:
+            self.average.add(finite)
+        if self._best is not None:
+            self._see_best(self._best, finite, steps, plain)
+        cell = len(self.low) - (1 if filled else 0)
+        for at in broken:
+            self.broken.add(cell + (filled + at) // span)
+        if span == 1:
+            self.low += finite
+            self.mean += finite
+            self.high += finite
+            return
+        at = 0
+        while at < len(finite):
+            if not filled:
+                self.low.append(None)
+                self.mean.append(None)
+                self.high.append(None)
+                self._open_sum, self._open_count = 0.0, 0
+            some = finite[at : at + span - filled]
+            at += len(some)
+            filled = (filled + len(some)) % span
+            self._into_open(some if plain else [value for value in some if value is not None])
+
+    def _see_best(self, best: Best, finite: Sequence[Any], steps: Sequence[int], plain: bool) -> None:
+        known = finite if plain else [value for value in finite if value is not None]
+        if known:
+            found = best(known)
+            if self.best is None or (found != self.best and best((found, self.best)) == found):
+                self.best, self.best_step = found, steps[finite.index(found)]
+
+    def _into_open(self, values: Sequence[float]) -> None:
+        if not values:
+            return
+        least, greatest = min(values), max(values)
+        low, high = self.low[-1], self.high[-1]
+        self.low[-1] = least if low is None or least < low else low
+        self.high[-1] = greatest if high is None or greatest > high else high
+        self._open_sum += sum(values)
+        self._open_count += len(values)
+        mean = self._open_sum / self._open_count
+        self.mean[-1] = mean if mean - mean == 0.0 else self.low[-1]  # a sum that overflowed
+
+    def halve(self) -> None:
+        """Make one cell of each two. There is an even number of them, all full."""
+        self.low = _paired(self.low, min)
+        self.mean = _paired(self.mean, _between)
+        self.high = _paired(self.high, max)
+        self.broken = {cell // 2 for cell in self.broken}
+
+
+class Past:
+    """The series of one run. `waiting` is appended to by the emitting thread; ``fold`` is for one thread at a time,
+    which `lock` sees to."""
+
+    def __init__(self, smoothed: Sequence[str] = SMOOTHED) -> None:
+        self.waiting: deque[TrainingSnapshot] = deque()
+        self.lock = threading.Lock()
+        """Held while cells are made or read."""
+        self.series: dict[str, Series] = {}
+        self.span = 1
+        """Snapshots in a cell."""
+        self.steps: list[int] = []
+        """The step at which each cell begins."""
+        self.newest: TrainingSnapshot | None = None
+        """The newest snapshot that is in a cell."""
+        self._smoothed = smoothed
+        self._filled = 0
+
+    def fold_if_free(self) -> None:
+        """Put what is waiting into cells, unless somebody is at it. On the emitting thread, which never waits."""
+        if self.lock.acquire(blocking=False):
+            try:
+                self.fold()
+            finally:
+                self.lock.release()
+
+    def fold(self, until: TrainingSnapshot | None = None, rate: float | None = None) -> None:
+        """Put what is waiting into cells, as far as ``until`` (None: all). ``rate`` is what `RATE` was meanwhile."""
+        if until is not None and until is self.newest:
+            return
+        batch: list[TrainingSnapshot] = []
+        while self.waiting:
+            batch.append(self.waiting.popleft())
+            if batch[-1] is until:
+                break
+        start = 0
+        while start < len(batch):
+            if not self._filled and len(self.steps) >= MOST_CELLS:
+                self._halve()
+            room = (MOST_CELLS - len(self.steps)) * self.span + (self.span - self._filled if self._filled else 0)
+            some = batch[start : start + room]
+            self._add(some, rate)
+            start += len(some)
+
+    def ema(self, name: str) -> float | None:
+        """The average of ``name``; None where it is not averaged, or was never finite."""
+        series = self.series.get(name)
+        return None if series is None or series.average is None else series.average.value
+
+    def _add(self, batch: list[TrainingSnapshot], rate: float | None) -> None:
+        self.newest = batch[-1]
+        columns: dict[str, Sequence[Any]] = dict(zip(FIELDS, zip(*map(_FIELDS_OF, batch), strict=True), strict=True))
+        if rate is not None:
+            columns[RATE] = (rate,) * len(batch)
+        customs = [each.custom_metrics for each in batch]
+        names = list(customs[-1])
+        if [*map(list, customs)].count(names) == len(batch):  # as a rule: the same names at every step
+            for name, column in zip(names, zip(*map(dict.values, customs), strict=True), strict=True):
+                columns.setdefault(name, column)
+        else:
+            for name in dict.fromkeys(name for custom in customs for name in custom):
+                columns.setdefault(name, [custom.get(name) for custom in customs])
+        steps = [each.step for each in batch]
+        cells, filled, span = len(self.steps), self._filled, self.span
+        for name, values in columns.items():
+            series = self.series.get(name)
+            if series is None:
+                if len(self.series) >= MOST_SERIES or values.count(None) == len(values):
+                    continue
+                series = self.series[name] = Series(cells, name in self._smoothed, best_of(name))
+            series.add(values, steps, filled, span)
+        for name in self.series.keys() - columns.keys():
+            self.series[name].add((None,) * len(batch), steps, filled, span)
+        self.steps += steps[span - filled if filled else 0 :: span]
+        self._filled = (filled + len(batch)) % span
+
+    def _halve(self) -> None:
+        for series in self.series.values():
+            series.halve()
+        self.steps = self.steps[::2]
+        self.span *= 2
+
+
+def best_of(name: str) -> Best | None:
+    """``min`` or ``max``, judged by the words of ``name``; None where nobody can tell."""
+    good = better(name, Direction.UP)
+    return None if good is None else max if good else min
+
+
+def _finite(value: Any) -> float | None:
+    """``value`` if it is a number that is finite; a word is none, nor is a whole number beyond every float."""
+    if not isinstance(value, (int, float)):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
+
+
+def _between(one: float, other: float) -> float:
+    return one / 2 + other / 2
+
+
+def _paired(values: Values, join: Any) -> Values:
+    return [
+        other if one is None else one if other is None else join(one, other)
+        for one, other in zip(values[::2], values[1::2], strict=True)
+    ]

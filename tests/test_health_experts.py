@@ -95,8 +95,8 @@ def test_each_layer_is_looked_at_and_named() -> None:
     layers = {f"{layer}": even | ({2: 0.0, 5: 0.0} if layer == 11 else {}) for layer in range(16)}
     layers["3"] = {each: float(each < 2) for each in range(8)}
 
-    snapshot = TrainingSnapshot(7, 1.0, expert_utilization=layers)
-    said = [(rule.watch(snapshot), collapse.watch(snapshot)) for _ in range(600)]
+    given = TrainingSnapshot(7, 1.0, expert_utilization=layers)
+    said = [(rule.watch(given), collapse.watch(given)) for _ in range(600)]
     dead = [alert.message for alert, _ in said if alert is not None]
     assert " and ".join(dead).count("layer 11: experts 2, 5") == 1
     assert "layer 3: experts 2, 3, 4, 5, 6" in " and ".join(dead)

@@ -7,17 +7,16 @@ Loads may be shares or counts. An expert that is not in the mapping is not known
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from itertools import pairwise
 from typing import Any, Final
 
 from m.health.parameters import share, whole
 from m.metrics.alerts import Alert
 from m.metrics.experts import DEAD_BELOW, entropy_of
+from m.metrics.loads import Loads
 from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
-
-Loads = Mapping[int, float]
 
 _ENOUGH: Final = 30.0
 """So many tokens an expert with its fair share would have got: that it gets none by chance is one in 10^13."""
@@ -34,6 +33,8 @@ _ROUNDING: Final = 1e-6
 """Of all loads together: what differs by less differs by rounding."""
 _AT_ONCE: Final = 32
 """So many experts are looked at in one snapshot, in one layer at least; the layers take turns."""
+_LARGE: Final = 256
+"""After a layer of so many experts, one snapshot is passed over; after twice as many two, and so on."""
 _SELDOM: Final = 64
 """A single mapping is looked at every second time; one with more experts than this less often."""
 
@@ -49,6 +50,8 @@ class _Layers:
         self._told_at = -_GAP
         self._measured = 0
         self._layered = False
+        self._next = 0  # the layer whose turn it is
+        self._wait = 0  # snapshots in which none has its turn
         self._tokens: dict[Hashable, float] = {}  # by layer, as many as there are at least in one mapping
 
     def start(self, run: Run) -> None:
@@ -66,15 +69,23 @@ class _Layers:
         if measured & 1 and not self._layered:
             return None
         first = next(iter(utilization.values()))
-        self._layered = type(first) is not float and not isinstance(first, (int, float))  # then one of layers
+        self._layered = type(first) is not float and isinstance(first, Mapping)
         if self._layered:
             if len(self._tokens) > _MOST_LAYERS:
                 self._begin()
+            if self._wait:
+                self._wait -= 1
+                return None
             labels = list(utilization)
-            some = min(max(_AT_ONCE // (len(first) or 1), 1), len(labels))
-            for place in range(some):
-                label = labels[(measured * some + place) % len(labels)]
+            looked_at = 0
+            for _ in labels:
+                label = labels[self._next % len(labels)]
+                self._next += 1
                 self._look(snapshot.step, label, utilization[label])
+                looked_at += len(utilization[label]) or 1  # only here, for it reads the loads
+                if looked_at >= _AT_ONCE:
+                    break
+            self._wait = looked_at // _LARGE
         elif len(utilization) <= _SELDOM or measured % (2 * (len(utilization) // _SELDOM)) == 0:
             self._look(snapshot.step, None, utilization)
         else:
@@ -86,7 +97,7 @@ class _Layers:
             self._told_at = self._snapshot
         return said
 
-    def _look(self, step: int, label: Hashable, loads: Loads) -> None:
+    def _look(self, step: int, label: Hashable, loads: Mapping[int, float]) -> None:
         raise NotImplementedError
 
     def _news(self, step: int) -> Alert | None:
@@ -118,17 +129,18 @@ class DeadExperts(_Layers):
         self._new: list[tuple[Hashable, int, int]] = []  # not told yet
         self._of = 0
 
-    def _look(self, step: int, label: Hashable, loads: Loads) -> None:
+    def _look(self, step: int, label: Hashable, loads: Mapping[int, float]) -> None:
         n = len(loads)
-        total = sum(loads.values())
+        numbers = _numbers(loads)
+        total = sum(numbers)
         if not 0.0 < total < math.inf or n < 2:
             return
         limit = self.share * total / n
         below = self._below.get(label)
         dead = self._dead.get(label)
-        if not below and not dead and min(loads.values()) >= limit:
+        if not below and not dead and min(numbers) >= limit:
             return  # the common case: all are alive
-        tokens = self._tokens[label] = max(self._tokens.get(label, 0.0), total / _least_part(loads, total))
+        tokens = self._tokens[label] = max(self._tokens.get(label, 0.0), total / _least_part(numbers, total))
         self._of = n
         before = below or {}
         now: dict[int, tuple[int, float, int]] = {}
@@ -182,18 +194,19 @@ class CollapsedRouting(_Layers):
         self._collapsed: set[Hashable] = set()
         self._new: list[tuple[Hashable, float, int]] = []
 
-    def _look(self, step: int, label: Hashable, loads: Loads) -> None:
+    def _look(self, step: int, label: Hashable, loads: Mapping[int, float]) -> None:
         n = len(loads)
-        total = sum(loads.values())
+        numbers = _numbers(loads)
+        total = sum(numbers)
         if not 0.0 < total < math.inf or n < 2:
             return
         # e to the entropy is at least 1 / (largest share), so this many are in use
-        if total > self.effective * n * max(loads.values()):
+        if total > self.effective * n * max(numbers):
             if label in self._looks:
                 del self._looks[label], self._sums[label]
             self._collapsed.discard(label)
             return
-        tokens = self._tokens[label] = max(self._tokens.get(label, 0.0), total / _least_part(loads, total))
+        tokens = self._tokens[label] = max(self._tokens.get(label, 0.0), total / _least_part(numbers, total))
         sums = self._sums.get(label, {})
         if sums.keys() != loads.keys():  # the first look, or other experts
             sums = self._sums[label] = dict.fromkeys(loads, 0.0)
@@ -223,10 +236,15 @@ class CollapsedRouting(_Layers):
         return Alert(step, "collapsed_routing", words if where else f"the router {words}", used)
 
 
-def _least_part(loads: Loads, total: float) -> float:
+def _numbers(loads: Mapping[int, float]) -> Collection[float]:
+    """The loads alone, without making a mapping of what was given as a column."""
+    return loads.numbers if isinstance(loads, Loads) else loads.values()
+
+
+def _least_part(numbers: Collection[float], total: float) -> float:
     """The smallest difference between two loads, or between a load and none: at least what one token is."""
     rounding = _ROUNDING * total
-    ordered = sorted([0.0, *loads.values()])
+    ordered = sorted([0.0, *numbers])
     return min([above - below for below, above in pairwise(ordered) if above - below > rounding], default=total)
 
 

@@ -43,7 +43,8 @@ def run_demo(
     terminal = TerminalSink(VisualizationConfig(table_update_interval=10))
     results = training(total, experts, seed, fault)
     status = 0
-    with MetricsHub([journal, *([figure] if figure is not None else []), terminal]) as hub:
+    # the first is closed last: what the others print at the end stands above its summary
+    with MetricsHub([terminal, journal, *([figure] if figure is not None else [])]) as hub:
         hub.start(total_steps=total, description="trajectory MoE")
         try:
             for result in results:

@@ -208,14 +208,13 @@ class Delivery:
                     self.run_closed.send_guarded(self, self._receiver_failed, run=self._run)
 
     def _alert_lines(self) -> list[tuple[int, str]]:
-        """What the end says of the alerts: nothing when there were none."""
+        """What the end says of the alerts: nothing when there were none, no warning where a sink sums the run up."""
         if not self._alert_counts:
             return []
-        most = self._alert_counts.most_common(MOST_NAMED)
-        counts = [f"{count} {harmless(rule[:LONGEST_NAME]).replace('_', ' ')}" for rule, count in most]
-        if len(self._alert_counts) > MOST_NAMED:
-            counts.append(f"{self._alert_counts.total() - sum(count for _, count in most)} others")
-        return [(logging.WARNING, f"alerts: {', '.join(counts)}")]
+        most = self._alert_counts.most_common(20)
+        counts = ", ".join(f"{count} {harmless(rule).replace('_', ' ')}" for rule, count in most)
+        summed_up = any(each.abilities["wrote"] is not None for each in self._roster.subscriptions)
+        return [(logging.INFO if summed_up else logging.WARNING, f"alerts: {counts}")]
 
     def _rule_failed(self, name: str, error: BaseException) -> bool:
         if self.strict or process.is_from_outside(error):

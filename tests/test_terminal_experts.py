@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from m.metrics.snapshot import TrainingSnapshot
-from sinks.terminal.experts import experts
+from sinks.terminal.experts import experts, over_time
 from sinks.terminal.load_course import LoadCourse
 from sinks.terminal.look import ASCII, DEFAULT, Look, Row
 from sinks.terminal.rows import row_width
@@ -133,7 +133,7 @@ def test_nothing_is_wider_than_its_room(shape: tuple[int, int], width: int, look
     course = LoadCourse()
     course.see(given)
     course.see(dict(given) if layers == 1 else by_layer(given))
-    for level in experts(given, width, look, course=course, most_rows=5, time_rows=4):
+    for level in experts(given, width, look, course=course, most_rows=5, past=over_time(course, width, look, 4)):
         assert all(row_width(row) <= max(width, 11) for row in level)  # the word "experts" and its rule take eleven
         assert len(level) <= 1 + 5 + 4
     if look is PLAIN_TEXT:
@@ -179,7 +179,7 @@ def test_where_there_is_room_each_expert_has_a_strip_of_time() -> None:
     for table in range(10):
         loads = {0: 1.0, 1: 1.0, 2: 0.0 if table >= 6 else 1.0, 3: 3.0 if table == 2 else 1.0}
         course.see(loads)
-    rows = texts(experts(loads, 98, DEFAULT, course=course, time_rows=5)[0])
+    rows = texts(experts(loads, 98, DEFAULT, course=course, past=over_time(course, 98, DEFAULT, 5))[0])
     assert rows[-5:] == [
         " load of each expert, table by table",
         " 0 ▄▄▃▄▄▄▅▅▅▅",

@@ -52,7 +52,7 @@ def status_after(steps: list[dict[str, float | None]], width: int = 79) -> Level
 def metrics_of(known: dict[str, Any], width: int = 79) -> Levels:
     state = State(interval=1)
     columns = columns_for(width, 14, 4, ema=True)
-    return groups.metrics(known, state, Trends(), columns, lambda name, cells: ((" " * cells, PLAIN),), DEFAULT)
+    return groups.metrics(known, 0, state, Trends(), columns, lambda name, cells: ((" " * cells, PLAIN),), DEFAULT)
 
 
 def every_level(width: int) -> list[Levels]:
@@ -142,7 +142,7 @@ def test_custom_metrics_show_numbers_and_short_strings_and_skip_the_rest() -> No
         "flag": True,
         "nan": math.nan,
     }
-    text = " ".join(texts(metrics_of(known)[1]))
+    text = " ".join(texts(metrics_of(known)[0]))
     assert re.search(r"accuracy +0\.9120", text)
     assert re.search(r"phase +warmup", text)
     assert re.search(r"flag +yes", text)
@@ -154,7 +154,7 @@ def test_custom_metrics_show_numbers_and_short_strings_and_skip_the_rest() -> No
 @pytest.mark.fault("D15")
 def test_custom_metrics_that_do_not_fit_are_counted() -> None:
     known = {f"metric_{index}": float(index) for index in range(20)}
-    rows = texts(metrics_of(known)[2])
+    rows = texts(metrics_of(known)[1])
     assert rows[-1].endswith("more")
     shown = len(re.findall(r"metric_\d+", " ".join(rows)))
     assert f"+{20 - shown} more" in rows[-1]

@@ -20,7 +20,7 @@ from sinks.terminal import groups
 from sinks.terminal.config import VisualizationConfig, smoothed
 from sinks.terminal.curves import panel
 from sinks.terminal.custom import CustomTable
-from sinks.terminal.experts import MOST_ROWS, experts
+from sinks.terminal.experts import MOST_ROWS, experts, over_time
 from sinks.terminal.groups import STATUS_NAMES
 from sinks.terminal.layout import TITLED_FROM, columns_of, one_column, two_columns
 from sinks.terminal.load_course import LoadCourse
@@ -73,6 +73,7 @@ class Dashboard:
         """Show a run from its beginning."""
         self.state = state
         self.meter = RateMeter()
+        self._rate: float | None = None
         self.finished = False
         self.frames = 0
         """Screens, or blocks of text, that were made."""
@@ -88,6 +89,7 @@ class Dashboard:
         self._tables: list[Row] = []
         self._seen: View | None = None
         self._loads = LoadCourse()
+        self._loads_past: dict[tuple[int, int], list[Row]] = {}
         self._past_drawn: float | None = None
         self._sparks: dict[tuple[str, int], Row] = {}
         self._panels: dict[tuple[int, int, int], list[Row]] = {}
@@ -108,6 +110,7 @@ class Dashboard:
         """Look at the clock and the newest step; whoever refreshes calls this, so that rates follow."""
         if self.state.latest is not None:
             self.meter.observe(self.clock(), self.state.latest.step)
+            self._rate = self.meter.steps_per_second
 
     def rows(self, width: int, height: int, console: Console, *, curves: bool = True, paced: bool = False) -> list[Row]:
         """The whole dashboard in at most ``width`` by ``height`` cells. ``console`` renders a custom table.
@@ -142,8 +145,8 @@ class Dashboard:
             completed=completed,
             total=total,
             elapsed_s=self.elapsed_s,
-            remaining_s=None if total is None else self.meter.seconds_for(total - completed),
-            steps_per_second=self.meter.steps_per_second,
+            remaining_s=None if total is None or not self._rate else max(total - completed, 0) / self._rate,
+            steps_per_second=self._rate,
             frame=self._frame,
             finished=self.finished,
         )
@@ -184,13 +187,14 @@ class Dashboard:
             self._loads.see(view.experts)
         past = self.state.past
         with past.lock:
-            past.fold(view.snapshot, self.meter.steps_per_second)
+            past.fold(view.snapshot, self._rate)
         broke = any(course.nonfinite_since == view.snapshot.step for course in view.courses.values())
         now = self.clock()
         if self._past_drawn is None or now - self._past_drawn >= PAST_EVERY_S or broke or self.finished:
             self._past_drawn = now
             self._sparks.clear()
             self._panels.clear()
+            self._loads_past.clear()
             with past.lock:
                 for name, series in past.series.items():
                     self._trends.see(name, series.mean)
@@ -199,8 +203,9 @@ class Dashboard:
         if view is None or height < 1:
             return []
         left, right = columns_of(width)
-        parts = self._groups(view, left, right or width, height - (0 if right else ONE_COLUMN_NEEDS), console)
-        parts["alerts"] = groups.alerts(self.state.alerts, width, self.look)
+        alerts = groups.alerts(self.state.alerts, width, self.look)
+        parts = self._groups(view, left, right, height - len(alerts[0]), console)
+        parts["alerts"] = alerts
         wanted = self._curves(view) if curves else []
 
         def draw(number: int, width: int, height: int) -> list[Row]:
@@ -230,9 +235,9 @@ class Dashboard:
                 self._sparks[key] = sparkline(name, self.state.past.series.get(name), width, self.look)
         return self._sparks[key]
 
-    def _groups(self, view: View, width: int, side: int, tall: int, console: Console) -> dict[str, Levels]:
-        """Everything but the alerts. What goes into the second column, if there is one, is ``side`` cells wide and has
-        ``tall`` rows."""
+    def _groups(self, view: View, width: int, right: int, height: int, console: Console) -> dict[str, Levels]:
+        """Everything but the alerts, for ``height`` rows of ``width`` cells, and as many of ``right`` cells beside them
+        if that is not 0."""
         config, state, look = self.config, self.state, self.look
         wants_experts = config.show_expert_utilization
         known = {name: value for name, value in view.known.items() if name not in _SPEED_NAMES}
@@ -248,21 +253,29 @@ class Dashboard:
                 experts_missing=wants_experts and not view.experts,
                 gradient_norm=config.show_system_metrics,
             ),
-            "experts": self._experts(view, side, tall) if wants_experts else [[]],
-            "performance": self._performance(view, side),
+            "experts": self._experts(view, right or width, height - (0 if right else ONE_COLUMN_NEEDS)),
+            "performance": self._performance(view, right or width),
             "custom": [[]],
             "metrics": [[]],
         }
         if self.custom.builder is not None:
             parts["custom"] = self.custom.levels(view.snapshot, width, console)
         if not parts["custom"][0] or self.custom.failed:
-            parts["metrics"] = groups.metrics(known, state, self._trends, columns, self._spark, look)
+            beside = ("experts", "performance") if right else ()
+            room = height - sum(len(levels[0]) for name, levels in parts.items() if name not in beside)
+            parts["metrics"] = groups.metrics(known, room, state, self._trends, columns, self._spark, look)
         return parts
 
     def _experts(self, view: View, width: int, tall: int) -> Levels:
+        if not self.config.show_expert_utilization or not view.experts:
+            return [[]]
         more = min(max(tall - EXPERTS_LEAVE, 0), MOST_EXPERT_ROWS)
         most = max(more, MOST_ROWS)
-        return experts(view.experts, width, self.look, course=self._loads, most_rows=most, time_rows=more)
+        key = (width, more)
+        if more > 1 and key not in self._loads_past:
+            self._loads_past[key] = over_time(self._loads, width, self.look, more)
+        past = self._loads_past.get(key, [])
+        return experts(view.experts, width, self.look, course=self._loads, most_rows=most, past=past)
 
     def _performance(self, view: View, width: int) -> Levels:
         speed: list[tuple[str, str]] = []
@@ -276,7 +289,7 @@ class Dashboard:
 
     def _rates(self, view: View) -> ThroughputMetrics:
         state = self.state
-        derived = throughput(self.meter.steps_per_second, state.batch_size, state.sequence_length)
+        derived = throughput(self._rate, state.batch_size, state.sequence_length)
         samples, tokens = (view.known.get(name) for name in _SPEED_NAMES)
         return ThroughputMetrics(
             derived.steps_per_second,

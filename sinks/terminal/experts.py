@@ -46,13 +46,12 @@ def experts(
     *,
     course: LoadCourse | None = None,
     most_rows: int = MOST_ROWS,
-    time_rows: int = 0,
+    past: Sequence[Row] = (),
 ) -> Levels:
     """Load of every expert against the fair share, and the indicators of balance; of all layers, or the worst of them.
 
     ``utilization`` is that of a snapshot. A ``course`` that has seen it adds how it changed since the last table. The
-    fullest level has at most ``most_rows`` rows below its title and, below those, ``time_rows`` that show the course:
-    a row for each expert or layer, or for some of them, and a cell for each of the last tables, or for some of those.
+    fullest level has at most ``most_rows`` rows below its title and ``past``, as `over_time` makes it, below those.
     """
     if not utilization:
         return [[]]
@@ -67,8 +66,7 @@ def experts(
         title, full, short, one = _by_layer(utilization, balance, course, width, look, most_rows)
     else:
         title, full, short, one = _single(utilization, balance, course, width, look, most_rows)
-    over_time = [] if course is None or time_rows < 2 else _over_time(course, width, look, time_rows)
-    return [[title, *full, *over_time], [title, *short], [one], []]
+    return [[title, *full, *past], [title, *short], [one], []]
 
 
 def _moved(course: LoadCourse | None) -> list[str]:
@@ -276,7 +274,9 @@ class _LayerRows:
 # -- over time ----------------------------------------------------------------------------------------------------
 
 
-def _over_time(course: LoadCourse, width: int, look: Look, most_rows: int) -> list[Row]:
+def over_time(course: LoadCourse, width: int, look: Look, most_rows: int) -> list[Row]:
+    """``course`` in at most ``most_rows`` rows: one for each expert or layer, or for some of them, with a cell for each
+    of the last tables, or for some of those. Empty before the second table."""
     by_layer = is_by_layer(course.utilization)
     labels = course.rows(1, most_rows - 1)
     room = min(max((cell_len(safe(label)) for label, _ in labels), default=0), _LONGEST_LABEL)

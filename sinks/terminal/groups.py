@@ -156,19 +156,23 @@ def _pair(rows: Sequence[tuple[str, str]], index: int, width: int, look: Look) -
 
 _METRIC_VALUE: Final = 8
 _LEAST_NAME: Final = 16  # names keep at least so many cells before a column is given up for them
-_MOST_LINES: Final = 12  # with more there is no row for each
+_MOST_LINES: Final = 30  # with more there is no row for each
 _MOST_METRIC_ROWS: Final = 50  # more are counted; no screen has room for them, and making them takes time
 
 
 def metrics(
-    known: Mapping[str, Any], state: State, trends: Trends, columns: Columns, sparks: Sparks, look: Look
+    known: Mapping[str, Any], room: int, state: State, trends: Trends, columns: Columns, sparks: Sparks, look: Look
 ) -> Levels:
-    """Numbers and short strings by name: one a row with its past, or in as many columns as fit."""
+    """Numbers and short strings by name: one a row with its past where ``room`` rows are enough for that, else in as
+    many columns as fit."""
     showable = [(name, value) for name, value in known.items() if _showable(value)]
     if not showable:
         return [[]]
     width = columns.width
     title = rule("metrics", [], width, look)
+    if columns.headed and len(showable) <= min(room - 1, _MOST_LINES):
+        lines = [_metric_line(name, value, state, trends) for name, value in showable]
+        return [[title, *(line_row(line, columns, sparks, look) for line in lines)], []]
     most_columns = max(width // 20, 1)
     shown = [(safe(name), name, value) for name, value in showable[: _MOST_METRIC_ROWS * most_columns]]
     longest = max(cell_len(text) for text, _, _ in shown)
@@ -179,14 +183,12 @@ def metrics(
             break
     names = max(min(names, longest if per_row == 1 else names), 4)
     cells = [_metric_cell(text, name, value, names, trends, look) for text, name, value in shown]
-    full, four, two, one = (
-        _some_metrics(cells, len(showable), per_row, rows, width, look) for rows in (_MOST_METRIC_ROWS, 4, 2, 1)
+    full = _some_metrics(cells, len(showable), per_row, _MOST_METRIC_ROWS, width, look)
+    four, two, one = (
+        full if len(full) <= rows else _some_metrics(cells, len(showable), per_row, rows, width, look)
+        for rows in (4, 2, 1)
     )
-    grids = [[title, *full], [title, *four], [title, *two], one, []]
-    if not columns.headed or len(showable) > _MOST_LINES:
-        return [grids[0], *grids]
-    lines = [_metric_line(name, value, state, trends) for name, value in showable]
-    return [[title, *(line_row(line, columns, sparks, look) for line in lines)], *grids]
+    return [[title, *full], [title, *four], [title, *two], one, []]
 
 
 def _metric_line(name: str, value: Any, state: State, trends: Trends) -> Line:

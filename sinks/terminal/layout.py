@@ -21,18 +21,17 @@ _MOST_PANEL: Final = 20
 
 # What gives way when there are too few rows, first to last: (group, level it goes to).
 _GIVE_WAY: Final = (
-    ("metrics", 1),
     ("alerts", 1),
+    ("metrics", 1),
     ("metrics", 2),
-    ("metrics", 3),
     ("custom", 1),
     ("performance", 1),
     ("experts", 1),
-    ("metrics", 4),
+    ("metrics", 3),
     ("status", 1),
     ("experts", 2),
     ("custom", 2),
-    ("metrics", 5),
+    ("metrics", 4),
     ("status", 2),
     ("status", 3),
     ("performance", 2),

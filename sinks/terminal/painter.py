@@ -21,6 +21,7 @@ _BEGIN: Final = "\x1b[?2026h"
 _END: Final = "\x1b[?2026l"
 _ERASE_LINE: Final = "\x1b[2K"
 _ERASE_BELOW: Final = "\x1b[J"
+_MOST_MARKS: Final = 500
 _COLOR_SYSTEMS: Final = {
     "standard": ColorSystem.STANDARD,
     "256": ColorSystem.EIGHT_BIT,
@@ -38,6 +39,7 @@ class Painter:
         self._shown: list[str] = []
         self._shown_rows: list[Row] = []
         self._columns = 0
+        self._marks: dict[int, tuple[Style, str, str]] = {}  # by identity of the style, which it holds
 
     def forget(self) -> None:
         """Nothing of ours is on the screen any more, or nobody knows where."""
@@ -111,12 +113,24 @@ class Painter:
 
     def text(self, row: Row) -> str:
         """``row`` with the escape sequences of its styles, as far as the terminal has colours."""
-        return "".join(self._styled(text, style) for text, style in row)
+        out: list[str] = []
+        marks = self._marks
+        for text, style in row:
+            known = marks.get(id(style))
+            if known is None:
+                known = self._marks_of(style)
+            _, begin, end = known
+            out += (begin, text, end)
+        return "".join(out)
 
-    def _styled(self, text: str, style: Style) -> str:
-        if self._no_color:
-            style = style.without_color
-        return style.render(text, color_system=self._system)
+    def _marks_of(self, style: Style) -> tuple[Style, str, str]:
+        """What goes before and behind text of this style; remembered, since a look has few styles."""
+        shown = style.without_color if self._no_color else style
+        begin, _, end = shown.render("\n", color_system=self._system).partition("\n")
+        if len(self._marks) >= _MOST_MARKS:  # styles of tables that a user's function makes anew each time
+            self._marks.clear()
+        known = self._marks[id(style)] = (style, begin, end)
+        return known
 
 
 def _erase_up(lines: int) -> str:

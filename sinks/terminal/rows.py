@@ -16,7 +16,7 @@ Levels = list[list[Row]]
 
 def row_width(row: Row) -> int:
     """Cells that ``row`` takes."""
-    return sum(cell_len(text) for text, _ in row)
+    return sum([len(text) if text.isascii() else cell_len(text) for text, _ in row])
 
 
 def clip(row: Row, width: int) -> Row:

@@ -155,6 +155,7 @@ class Delivery:
         self._see_whether_it_flows()
         if ended is not None:
             self.run_closed.send_guarded(self, self._receiver_failed, run=ended)
+        must_pass = None if ended is None else self._roster.tell_files()
         try:
             self._roster.say("start", run)
         finally:
@@ -162,6 +163,8 @@ class Delivery:
                 self._watcher.start(run)
             finally:
                 self.run_started.send_guarded(self, self._receiver_failed, run=run)
+        if must_pass is not None:
+            raise must_pass
 
     def _begin_unless_begun(self, run: Run) -> None:
         if self._run is None:

@@ -58,8 +58,12 @@ def average_label(series: Series) -> str:
 def set_average(line: Line2D, raw: Line2D, series: Series, course: Course, style: Style) -> None:
     """Give ``line`` the average of ``course``, and make ``raw``, the values behind it, faint where there is one."""
     average = course.points.average
-    raw.set_alpha(series.alpha * (1.0 if average is None else style.faint))
-    line.set_visible(average is not None)
+    behind = average is not None
+    raw.set(
+        alpha=series.alpha * (style.faint if behind else 1.0),
+        linewidth=series.width * style.line * (0.7 if behind else 1.0),
+    )
+    line.set_visible(behind)
     if average is None:
         return
     line.set_data(average.x, average.y)

@@ -50,12 +50,15 @@ class RightAxis:
 
 @dataclass(slots=True, frozen=True)
 class HeatMap:
-    """Many experts over time as an image instead of lines."""
+    """Many experts, or layers, over time as an image instead of lines."""
 
-    experts: tuple[tuple[int, str], ...]
-    """Id and metric name of each row, from below."""
+    experts: tuple[tuple[int | str, str], ...]
+    """Id, or label of the layer, and metric name of each row, from below."""
     among: int
     """How many experts there are, those without a row included: their number makes the fair share."""
+    dead: tuple[str, ...] | None = None
+    """Rows are layers: the metrics in ``experts`` are coefficients of variation, and these say, for each row, how many
+    experts are dead. None: rows are experts, and their metrics loads."""
 
 
 @dataclass(slots=True, frozen=True)

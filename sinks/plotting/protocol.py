@@ -220,4 +220,6 @@ def _panel(content: dict[str, Any]) -> Panel:
 
 
 def _heat_map(content: dict[str, Any]) -> HeatMap:
-    return HeatMap(tuple((expert, name) for expert, name in content["experts"]), content["among"])
+    dead = content["dead"]
+    experts = tuple((expert, name) for expert, name in content["experts"])
+    return HeatMap(experts, content["among"], None if dead is None else tuple(dead))

@@ -43,4 +43,5 @@ def drawn_names(plan: Plan) -> list[str]:
             names.update(dict.fromkeys(series.name for series in part.series))
             if part.heat_map is not None:
                 names.update(dict.fromkeys(name for _, name in part.heat_map.experts))
+                names.update(dict.fromkeys(part.heat_map.dead or ()))
     return list(names)

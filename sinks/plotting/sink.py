@@ -182,6 +182,7 @@ class PlotSink:
         self._record = self._numbers.record if axis is None else self._record_both
         self._alerts: deque[tuple[int, str]] = deque(maxlen=MOST_ALERTS)
         self._interval_of_last: int | None = None
+        self._saved: list[str] = []
         self._speaks = True
         self._budget.begin()
 
@@ -240,6 +241,13 @@ class PlotSink:
         with self._drawing:
             return self._up_to_date().figure
 
+    @property
+    def written(self) -> list[str]:
+        """The files of this run: those that were saved, and the live image; for the closing summary."""
+        image = self._config.image_path
+        live = [] if image is None or self._interval_of_last is None or not self._speaks else [os.fspath(image)]
+        return [*live, *self._saved]
+
     def force_update(self) -> None:
         """Bring the figure up to date and draw it now, whatever the update interval.
 
@@ -269,6 +277,8 @@ class PlotSink:
                 figure = self._new_figure(style)
                 self._bring_up_to_date(figure)
             save(figure.figure, target, dpi=STYLE_BY_NAME[style].png_dpi)
+        if str(target) not in self._saved:
+            self._saved.append(str(target))
 
     def get_metrics_summary(self) -> dict[str, dict[str, float]]:
         """``current``, ``min``, ``max``, ``mean`` and ``count`` of every metric of this run, drawn or not.

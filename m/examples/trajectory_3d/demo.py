@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,6 @@ from m.hub.hub import MetricsHub
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.jsonl import JsonlSink
 from sinks.plotting.sink import PlotSink
-from sinks.plotting.summary import print_safely
 from sinks.terminal.config import VisualizationConfig
 from sinks.terminal.sink import TerminalSink
 
@@ -45,19 +43,16 @@ def run_demo(
     terminal = TerminalSink(VisualizationConfig(table_update_interval=10))
     results = training(total, experts, seed, fault)
     status = 0
-    with MetricsHub([journal, *([figure] if figure is not None else []), terminal]) as hub:
+    # the first is closed last: what the others print at the end stands above its summary
+    with MetricsHub([terminal, journal, *([figure] if figure is not None else [])]) as hub:
         hub.start(total_steps=total, description="trajectory MoE")
         try:
             for result in results:
                 hub.emit(snapshot_of_step(result))
         except KeyboardInterrupt:
             status = 130
-    left = [f"journal  {os.path.relpath(journal.path)}"]
-    if figure is not None:
-        path = folder / "training.png"
-        figure.save_plot(path)
-        left.append(f"figure   {os.path.relpath(path)}")
-    print_safely("\n".join(left))  # piped to a reader that has left, say
+        if figure is not None:
+            figure.save_plot(folder / "training.png")
     return status
 
 

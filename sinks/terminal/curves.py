@@ -83,7 +83,7 @@ def panel(names: Sequence[str], past: Past, width: int, height: int, look: Look)
     known = [value for curve in curves for value in curve if value is not None]
     low, high = (min(known), max(known)) if known else (0.0, 1.0)
     log = wants_log(names[0], low, high)
-    if not log and low == high:
+    if not log and high - low < 1e-300:
         low, high = low - 0.05 * abs(low) - 1e-12, high + 0.05 * abs(high) + 1e-12
     scale = _Scale(low, high, log, canvas.lines)
     points = len(curves[0])

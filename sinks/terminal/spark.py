@@ -128,8 +128,8 @@ def sparkline(name: str, series: Series | None, width: int, look: Look) -> Row:
         if missing > 0.0:
             low, high = low - missing / 2, high + missing / 2
     size = high - low
-    if size == 0.0:  # nothing but zeros
-        low, size = -0.5, 1.0
+    if size < 1e-300:  # nothing but zeros, or what divides like them
+        low, size = low - 0.5, 1.0
     if not math.isfinite(size):  # values near the greatest that a float holds
         scale = [None if value is None else value / 4 for value in scale]
         low, size = low / 4, high / 4 - low / 4

@@ -1,0 +1,141 @@
+"""What is kept of every metric's past: bounded, nothing averaged away, averages by the formula."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from m.metrics.snapshot import TrainingSnapshot
+from sinks.terminal.past import EMA_DECAY, MOST_CELLS, MOST_SERIES, MOST_WAITING, Average, Past
+from sinks.terminal.state import State
+
+
+def past_of(values: list[float | None], folds: int = 1) -> Past:
+    """The past of a run with these training losses, put into cells in ``folds`` portions."""
+    past = Past()
+    for step, value in enumerate(values):
+        past.waiting.append(TrainingSnapshot(step=step, train_loss=value))  # type: ignore[arg-type]
+        if (step + 1) % max(len(values) // folds, 1) == 0:
+            past.fold()
+    past.fold()
+    return past
+
+
+@pytest.mark.parametrize("folds", [1, 7, 1000])
+@pytest.mark.parametrize("length", [1, 511, 512, 513, 1024, 1025, 5000])
+def test_cells_hold_the_extremes_of_their_snapshots_however_they_came(length: int, folds: int) -> None:
+    noise = random.Random(length)
+    values = [noise.gauss(0.0, 1.0) for _ in range(length)]
+    past = past_of(list(values), folds)
+    series = past.series["train_loss"]
+
+    assert len(series.low) == len(series.mean) == len(series.high) == len(past.steps) <= MOST_CELLS
+    assert past.span * len(past.steps) >= length
+    for cell, step in enumerate(past.steps):
+        held = values[cell * past.span : (cell + 1) * past.span]
+        assert step == cell * past.span
+        assert series.low[cell] == min(held)
+        assert series.high[cell] == max(held)
+        assert series.mean[cell] == pytest.approx(sum(held) / len(held), abs=1e-9)
+
+
+@given(st.lists(st.one_of(st.none(), st.floats()), max_size=1200), st.integers(1, 50))
+def test_whatever_the_values_the_lists_agree_and_what_is_not_finite_is_marked(
+    values: list[float | None], folds: int
+) -> None:
+    past = past_of(values, folds)
+    series = past.series.get("train_loss")
+    if series is None:
+        assert all(value is None for value in values)
+        return
+    assert len(series.low) == len(series.mean) == len(series.high) == len(past.steps)
+    broken = {step // past.span for step, value in enumerate(values) if value is not None and not math.isfinite(value)}
+    assert series.broken == broken
+    finite = [value for value in values if value is not None and math.isfinite(value)]
+    if finite:
+        assert min(value for value in series.low if value is not None) == min(finite)
+        assert max(value for value in series.high if value is not None) == max(finite)
+
+
+def test_a_spike_of_one_step_in_a_hundred_thousand_is_kept() -> None:
+    values: list[float | None] = [1.0] * 100_000
+    values[54_321] = 40.0
+    series = past_of(values, 20).series["train_loss"]
+    assert series.high.count(40.0) == 1
+
+
+def test_all_metrics_share_one_axis_and_those_that_come_late_begin_late() -> None:
+    past = Past()
+    for step in range(100):
+        customs = {"late": 1.0, "word": "warmup", "huge": 10**400} if step >= 60 else {}
+        val_loss = 2.0 if step % 20 == 0 else None
+        past.waiting.append(TrainingSnapshot(step=step, train_loss=1.0, val_loss=val_loss, custom_metrics=customs))
+    past.fold()
+    assert past.series["late"].low == [None] * 60 + [1.0] * 40
+    assert [at for at, value in enumerate(past.series["val_loss"].low) if value is not None] == [0, 20, 40, 60, 80]
+    assert not past.series["word"].broken  # a word is no number that broke
+    assert {len(series.low) for series in past.series.values()} == {100}
+
+
+def test_it_goes_no_farther_than_the_table_that_is_shown() -> None:
+    past = Past()
+    snapshots = [TrainingSnapshot(step=step, train_loss=float(step)) for step in range(10)]
+    past.waiting.extend(snapshots)
+    past.fold(snapshots[6])
+    assert past.newest is snapshots[6]
+    assert len(past.steps) == 7
+    past.fold(snapshots[6])
+    assert len(past.steps) == 7
+
+
+def test_the_best_is_judged_by_the_name() -> None:
+    past = Past()
+    for step, value in enumerate([3.0, 1.0, math.nan, 2.0]):
+        customs = {"accuracy": value, "error": value, "entropy": value}
+        past.waiting.append(TrainingSnapshot(step=step, train_loss=1.0, custom_metrics=customs))
+    past.fold()
+    assert (past.series["accuracy"].best, past.series["accuracy"].best_step) == (3.0, 0)
+    assert (past.series["error"].best, past.series["error"].best_step) == (1.0, 1)
+    assert past.series["entropy"].best is None
+
+
+def test_the_average_is_adams_with_its_bias_taken_out() -> None:
+    noise = random.Random(0)
+    values = [noise.random() for _ in range(300)]
+    average, m = Average(), 0.0
+    for count, value in enumerate(values, 1):
+        average.add([value])
+        m = EMA_DECAY * m + (1 - EMA_DECAY) * value
+        assert average.value == pytest.approx(m / (1 - EMA_DECAY**count))
+    average.add([math.nan, None, math.inf])
+    assert average.value == pytest.approx(m / (1 - EMA_DECAY**300))
+
+
+def test_the_first_average_is_the_first_value_and_before_there_is_none() -> None:
+    average = Average()
+    assert average.value is None
+    average.add([2.5])
+    assert average.value == pytest.approx(2.5)
+
+
+@pytest.mark.fault("F17")
+def test_snapshots_do_not_pile_up_where_nobody_draws_and_neither_do_names() -> None:
+    state = State(interval=10**9)
+    for step in range(3 * MOST_WAITING):
+        state.take(TrainingSnapshot(step=step, train_loss=1.0, custom_metrics={f"at_{step}": 1.0}))
+        assert len(state.past.waiting) <= MOST_WAITING + 1
+    assert len(state.past.series) == MOST_SERIES
+
+
+def test_a_thread_that_draws_never_holds_up_the_one_that_trains() -> None:
+    state = State(interval=10**9)
+    with state.past.lock:  # the display is at it
+        for step in range(MOST_WAITING + 10):
+            state.take(TrainingSnapshot(step=step, train_loss=1.0))
+    assert len(state.past.waiting) == MOST_WAITING + 10
+    state.take(TrainingSnapshot(step=0, train_loss=1.0))
+    assert not state.past.waiting

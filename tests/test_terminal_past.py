@@ -129,6 +129,9 @@ def test_snapshots_do_not_pile_up_where_nobody_draws_and_neither_do_names() -> N
         state.take(TrainingSnapshot(step=step, train_loss=1.0, custom_metrics={f"at_{step}": 1.0}))
         assert len(state.past.waiting) <= MOST_WAITING + 1
     assert len(state.past.series) == MOST_SERIES
+    state.take(TrainingSnapshot(step=0, train_loss=1.0, val_loss=2.0))
+    state.past.fold()
+    assert "val_loss" in state.past.series  # a field finds its place however many names there were
 
 
 def test_a_thread_that_draws_never_holds_up_the_one_that_trains() -> None:

@@ -25,7 +25,7 @@ from sinks.terminal.groups import STATUS_NAMES
 from sinks.terminal.layout import TITLED_FROM, columns_of, one_column, two_columns
 from sinks.terminal.load_course import LoadCourse
 from sinks.terminal.look import Look, Row
-from sinks.terminal.past import RATE
+from sinks.terminal.past import MANY_WAITING, RATE
 from sinks.terminal.progress import Progress, progress_row, title_row
 from sinks.terminal.rows import Levels
 from sinks.terminal.spark import sparkline
@@ -113,6 +113,10 @@ class Dashboard:
         if self.state.latest is not None:
             self.meter.observe(self.clock(), self.state.latest.step)
             self._rate = self.meter.steps_per_second
+        past = self.state.past
+        if len(past.waiting) > MANY_WAITING:  # more than the next table may leave
+            with past.lock:
+                past.fold(None, self._rate)
 
     def rows(self, width: int, height: int, console: Console, *, curves: bool = True, paced: bool = False) -> list[Row]:
         """The whole dashboard in at most ``width`` by ``height`` cells. ``console`` renders a custom table.

@@ -18,8 +18,10 @@ from m.metrics.snapshot import TrainingSnapshot
 from sinks.terminal.trends import Direction, better
 
 MOST_CELLS: Final = 512
-MOST_WAITING: Final = 4096
-"""Snapshots that may wait; past it the training thread puts them into cells itself, under a microsecond each."""
+MANY_WAITING: Final = 4096
+"""Past so many snapshots the thread that draws is woken to put them into cells, if there is one."""
+MOST_WAITING: Final = 16384
+"""Past so many the training thread does it itself, at one to three microseconds each."""
 MOST_SERIES: Final = 100
 """Metrics whose past is kept: the fields, and the custom ones that came first."""
 EMA_DECAY: Final = 0.98
@@ -160,12 +162,17 @@ class Past:
         """The step at which each cell begins."""
         self.newest: TrainingSnapshot | None = None
         """The newest snapshot that is in a cell."""
+        self.wake: Callable[[], object] | None = None
+        """Wakes a thread that will `fold` soon; None: there is none. Never waits."""
         self._smoothed = smoothed
         self._filled = 0
 
-    def fold_if_free(self) -> None:
-        """Put what is waiting into cells, unless somebody is at it. On the emitting thread, which never waits."""
-        if self.lock.acquire(blocking=False):
+    def many_wait(self) -> None:
+        """There are more than `MANY_WAITING`. On the emitting thread, which never waits: it wakes another one, or puts
+        what is waiting into cells itself, unless somebody is at it."""
+        if self.wake is not None and len(self.waiting) <= MOST_WAITING:
+            self.wake()
+        elif self.lock.acquire(blocking=False):
             try:
                 self.fold()
             finally:
@@ -214,8 +221,8 @@ class Past:
         except KeyError:
             names = dict.fromkeys(name for custom in customs for name in custom)
             found = {name: [custom.get(name) for custom in customs] for name in names}
-        for name, values in found.items():
-            columns.setdefault(name, values)
+        for name, column in found.items():
+            columns.setdefault(name, column)
         steps = [each.step for each in batch]
         cells, filled, span = len(self.steps), self._filled, self.span
         for name, values in columns.items():

@@ -1,15 +1,18 @@
-"""``python -m benchmarks [emit|frame|history|import|loop|plots|redraw ...]``: run them all, or those that are named."""
+"""``python -m benchmarks [emit|experts|frame|health|history|import|loop|plots|redraw ...]``: run all, or those
+named."""
 
 from __future__ import annotations
 
 import sys
 
-from benchmarks import emit, frame, history, imports, loop, plot_update, redraw
+from benchmarks import emit, experts, frame, health, history, imports, loop, plot_update, redraw
 from benchmarks.measure import begin, machine, summary
 
 SUITES = {
     "emit": emit.run,
+    "experts": experts.run,
     "frame": frame.run,
+    "health": health.run,
     "history": history.run,
     "import": imports.run,
     "loop": loop.run,

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from recorded_screen import BACKGROUNDS, RecordedScreen
 
-from m.examples.trajectory_3d.demo import DEFAULT_STEPS, FAULT_AFTER, snapshot_of_step, trainer_of
+from m.examples.trajectory_3d.demo import DEFAULT_STEPS, FAULT_AFTER, snapshot_of_step, training
 from m.hub.hub import MetricsHub
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.plotting.sink import PlotSink
@@ -41,7 +41,7 @@ class Training:
     validation: bool = True
 
     def snapshots(self) -> Iterator[TrainingSnapshot]:
-        for result in trainer_of(DEFAULT_STEPS, self.experts, fault=self.fault).train():
+        for result in training(DEFAULT_STEPS, self.experts, fault=self.fault):
             snapshot = snapshot_of_step(result)
             if not self.validation:
                 metrics = {name: value for name, value in snapshot.custom_metrics.items() if name != "specialization"}
@@ -70,10 +70,10 @@ class Terminal:
 class Recorded:
     """What a training left: its screens, each by its terminal, and its figure."""
 
-    def __init__(self, training: Training, terminals: Iterable[Terminal]) -> None:
+    def __init__(self, of: Training, terminals: Iterable[Terminal]) -> None:
         """Train once, with all terminals subscribed to the same hub."""
         screens = {terminal: RecordedScreen(terminal.columns, terminal.lines) for terminal in terminals}
-        self.plots = PlotSink.moe(n_experts=training.experts, display="off", summary=False)
+        self.plots = PlotSink.moe(n_experts=of.experts, display="off", summary=False)
         sinks = [
             TerminalSink(VisualizationConfig(table_update_interval=10, theme=terminal.theme), console=screen.console)
             for terminal, screen in screens.items()
@@ -82,11 +82,11 @@ class Recorded:
         self.texts: dict[Terminal, list[str]] = {}
         with MetricsHub([self.plots, *sinks]) as hub:
             hub.start(DEFAULT_STEPS, "trajectory MoE")
-            for snapshot in training.snapshots():
+            for snapshot in of.snapshots():
                 hub.emit(snapshot)
                 if snapshot.step == SHOWN_AT:
                     for terminal, screen in screens.items():
-                        title = "python -m m demo" + (f" --fault {training.fault}" if training.fault else "")
+                        title = "python -m m demo" + (f" --fault {of.fault}" if of.fault else "")
                         self.shots[terminal] = {ground: screen.svg(title, ground) for ground in BACKGROUNDS}
                         self.texts[terminal] = screen.lines_shown()
         for screen in screens.values():
@@ -113,7 +113,7 @@ def make_gallery() -> None:
     many = Recorded(Training(experts=256), [LARGE])
     many.save_screen(LARGE, "dark", IMAGES / "terminal-256-experts.svg")
     many.plots.save_plot(IMAGES / "figure-256-experts.png")
-    for fault in ("dead_expert", "loss_spike", "nan", "divergence"):
+    for fault in ("dead_experts", "loss_spike", "non_finite_loss", "divergence"):
         broken = Recorded(Training(fault=fault), [USUAL])
         name = fault.replace("_", "-")
         broken.save_screen(USUAL, "dark", IMAGES / f"terminal-{name}.svg")

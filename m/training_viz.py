@@ -49,9 +49,10 @@ class RealTimeTrainingVisualizer:
 
     ``config`` says where the figure appears while training goes on, as for `PlotSink`: ``display`` is ``"window"``,
     ``"image"`` with ``image_path``, ``"notebook"``, ``"off"``, or ``"auto"``, a cell's output in a notebook and a
-    window where there is a screen; also ``image_every_s``, ``keep_open`` and ``draw_budget``. The keywords ``where``
-    take the place of what it says; the factories take them too. Whatever it is, the figure can be asked for and saved
-    at any time.
+    window where there is a screen; also ``image_every_s``, ``keep_open`` and ``draw_budget``. It says how it looks
+    by ``style``, ``"screen"``, ``"dark"`` or ``"paper"``, by ``smoothing``, the factor of a moving average in front of
+    the curves, and by ``second_axis``, ``"time"`` or ``"tokens"``. The keywords ``where`` take the place of what it
+    says; the factories take them too. Whatever it is, the figure can be asked for and saved at any time.
     """
 
     def __init__(

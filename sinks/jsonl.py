@@ -116,6 +116,11 @@ class JsonlSink:
         return self._file.path
 
     @property
+    def written(self) -> list[str]:
+        """The journal, once something was written to it; for the closing summary."""
+        return [str(self._file.path)] if self._has_written else []
+
+    @property
     def lost(self) -> int:
         """Records that could not be written."""
         return self._lost

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from m.hub.abilities import ability, is_same, name_of, record_of
+from m.hub.abilities import ability, is_same, name_of, record_of, written_by
 from m.metrics.snapshot import TrainingSnapshot
 
 
@@ -111,3 +113,22 @@ def test_sinks_that_compare_strangely_are_told_apart_by_identity() -> None:
 
     assert not is_same(Equal(), Equal())
     assert not is_same(Equal().record, Equal().record)
+
+
+class Broken:
+    @property
+    def written(self) -> list[str]:
+        raise OSError("gone")
+
+
+@pytest.mark.parametrize(
+    ("written", "paths"),
+    [(["a.csv", Path("b.csv")], ["a.csv", "b.csv"]), ((), []), (3, []), ("a.csv", []), ([3], []), (lambda: ["a"], [])],
+)
+def test_what_a_sink_says_it_has_written_is_a_list_of_paths_or_nothing(written: object, paths: list[str]) -> None:
+    assert written_by(SimpleNamespace(written=written)) == paths
+
+
+def test_a_sink_that_cannot_say_what_it_has_written_has_written_nothing() -> None:
+    assert written_by(Broken()) == []
+    assert written_by(print) == []

@@ -76,7 +76,7 @@ def test_the_demo_on_a_terminal_shows_the_dashboard(tmp_path: Path) -> None:
     frames = [screen for screen in outcome.screens if any(line.startswith("── experts") for line in screen)]
     assert frames
     assert any("120/120 100%" in line for line in outcome.everything)
-    assert outcome.lines[-1].startswith("journal  here") or outcome.lines[-2].startswith("journal  ")
+    assert f" written     here{os.sep}journal.jsonl" in outcome.lines
 
 
 @pytest.mark.parametrize("arguments", [["demo", "--steps", "0"], ["demo", "--steps", "many"], ["dance"], []])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import pytest
 from health_doubles import experts, raised, routed
 
 from m import CollapsedRouting, DeadExperts, TrainingSnapshot
@@ -84,3 +86,28 @@ def test_loads_that_are_no_loads_are_passed_over() -> None:
     odd: list[dict[Any, Any]] = [{0: float("nan"), 1: 1.0}, {0: 0.0, 1: 0.0}, {0: 1.0}, {0: -1.0, 1: 0.5}, {}] * 50
     assert raised(DeadExperts(), experts(odd)) == []
     assert raised(CollapsedRouting(), experts(odd)) == []
+
+
+def test_each_layer_is_looked_at_and_named() -> None:
+    """A mapping of expert -> load for each layer, of which some are looked at in each snapshot."""
+    rule, collapse = DeadExperts(), CollapsedRouting()
+    even = dict.fromkeys(range(8), 0.125)
+    layers = {f"{layer}": even | ({2: 0.0, 5: 0.0} if layer == 11 else {}) for layer in range(16)}
+    layers["3"] = {each: float(each < 2) for each in range(8)}
+
+    given = TrainingSnapshot(7, 1.0, expert_utilization=layers)
+    said = [(rule.watch(given), collapse.watch(given)) for _ in range(600)]
+    dead = [alert.message for alert, _ in said if alert is not None]
+    assert " and ".join(dead).count("layer 11: experts 2, 5") == 1
+    assert "layer 3: experts 2, 3, 4, 5, 6" in " and ".join(dead)
+    assert [alert.message for _, alert in said if alert is not None] == ["layer 3 uses 8 experts as if there were 2.0"]
+
+
+@pytest.mark.parametrize("as_given", [np.array, lambda layers: dict(enumerate(layers))])
+def test_experts_are_watched_in_each_layer(as_given: Any) -> None:
+    """A snapshot's layers are mappings of its own and no dictionaries."""
+    layers = [[500.0, 500.0, 500.0, 501.0], [500.0, 0.0, 501.0, 999.0], [1999.0, 0.0, 0.0, 1.0]]
+    (alert,) = raised(DeadExperts(), experts([as_given(layers)] * 60))
+    assert alert.message.endswith("since step 0: layer 1: expert 1; layer 2: experts 1, 2, 3")
+    (alert,) = raised(CollapsedRouting(), experts([as_given(layers)] * 60))
+    assert alert.message == "layer 2 uses 4 experts as if there were 1.0"

@@ -192,6 +192,19 @@ def test_the_alerts_are_those_of_this_run_and_the_end_counts_them_all(caplog: py
     assert str(hub.stats()).splitlines()[0] == "2 snapshots emitted, 3 alerts"
 
 
+def test_where_a_sink_sums_the_run_up_the_alerts_are_no_second_warning(caplog: pytest.LogCaptureFixture) -> None:
+    class SumsUp:
+        def record(self, given: TrainingSnapshot) -> None: ...
+
+        def wrote(self, *paths: str) -> None: ...
+
+    with caplog.at_level(logging.INFO), MetricsHub([SumsUp()]) as hub:
+        hub.alert(Alert(0, "mi\x1bne", "by hand"))
+    first, *_ = caplog.records
+    assert first.levelno == logging.INFO
+    assert first.getMessage() == "alerts: 1 mi\N{SYMBOL FOR ESCAPE}ne"
+
+
 def test_without_alerts_the_end_says_nothing_of_them(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO), MetricsHub([lambda given: None]) as hub:
         hub.emit(snapshot(0))
@@ -269,6 +282,7 @@ def test_a_stall_is_noticed_without_a_snapshot_and_told_once(hubs: Make) -> None
     assert sink.log[-1] == ("alert", "stall")
 
 
+@pytest.mark.fault("C6")
 def test_no_thread_before_it_is_needed_and_none_after_the_close() -> None:
     hub = MetricsHub([lambda given: None])
     for step in range(1000):

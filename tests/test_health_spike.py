@@ -8,7 +8,7 @@ import random
 import pytest
 from health_doubles import losses, noisy, raised
 
-from m import LossSpike
+from m import LossSpike, TrainingSnapshot
 
 
 def test_a_jump_is_told_with_its_height() -> None:
@@ -76,3 +76,12 @@ def test_a_bad_parameter_is_named() -> None:
         LossSpike(window=2.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="window must be 8 or more; got 3"):
         LossSpike(window=3)
+
+
+def test_the_jump_of_a_warm_restart_is_no_spike() -> None:
+    values = noisy(lambda step: 0.1 + 0.4 * (step >= 500), 800)
+    snapshots = [
+        TrainingSnapshot(step, loss, learning_rate=1e-3 if step >= 500 else 1e-5) for step, loss in enumerate(values)
+    ]
+    assert raised(LossSpike(), snapshots) == []
+    assert len(raised(LossSpike(), losses(values))) == 1

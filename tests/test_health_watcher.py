@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import random
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from m import Alert, LossSpike, Plateau, Run, TrainingSnapshot, default_rules
 from m.health.rule import Rule
 from m.health.watcher import QUIET, Watcher
+from m.metrics.snapshot import NUMBER_FIELDS
 
 
 def watched(*rules: Rule, steps: int = 3) -> tuple[list[Alert], list[str]]:
@@ -133,3 +136,42 @@ def test_names_that_are_made_up_at_every_step_do_not_fill_the_memory() -> None:
     for step in range(5000):
         watcher.watch(TrainingSnapshot(step, 1.0))
     assert len(watcher._said_at) <= 1000
+
+
+def test_no_default_rule_fails_whatever_the_numbers_are() -> None:
+    """A rule that raised would be set aside, and the run unwatched."""
+    odd = [
+        None,
+        0.0,
+        -0.0,
+        1.0,
+        -3.5,
+        5e-324,
+        1e-30,
+        1e308,
+        -1e308,
+        math.nan,
+        math.inf,
+        -math.inf,
+        2**62,
+        10**299,
+        True,
+    ]
+    draw = random.Random(0)
+
+    def anything() -> Any:
+        return draw.choice(odd)
+
+    for calm in (0.0, 0.5, 0.99):  # so often a number is an ordinary one, so that the rules get to their windows
+        watcher = Watcher(default_rules(), lambda name, error: True)
+        watcher.start(Run())
+        for step in range(3000):
+            names = [name for name in NUMBER_FIELDS if name != "train_loss"]
+            values = {name: 1.0 if draw.random() < calm else anything() for name in names}
+            loads: Any = {
+                each: 0.1 if draw.random() < calm else anything() for each in range(draw.choice([0, 1, 2, 8]))
+            }
+            at = step if draw.random() < calm else draw.choice([0, step - 5, 10**299, -(10**299)])
+            loss = 1.0 + draw.random() if draw.random() < calm else anything()
+            watcher.watch(TrainingSnapshot(at, loss, expert_utilization=loads, **values))
+            watcher.look(step * 1000.0)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hub_doubles import PATIENCE_S, Holding, Raising, Recording, accounts, in_thread, snapshot
 
-from m import Alert, MetricsHub
+from m import Alert, MetricsHub, TrainingSnapshot
 
 
 @pytest.mark.fault("A8")
@@ -192,3 +192,54 @@ def test_an_interrupt_inside_a_sinks_close_ends_the_waiting_for_the_others() -> 
     assert time.monotonic() - begun < PATIENCE_S / 2
     assert healthy.log[-1] == ("close", None)
     stuck.go_on.set()
+
+
+class Listing:
+    """A sink that writes a file and is told of all of them."""
+
+    def __init__(self, *written: str) -> None:
+        self.written = written
+        self.told: list[tuple[str, ...]] = []
+
+    def record(self, snapshot: TrainingSnapshot) -> None: ...
+
+    def wrote(self, *paths: str) -> None:
+        self.told.append(paths)
+
+    def close(self) -> None:
+        self.told.append(("closed",))
+
+
+@pytest.mark.parametrize("background", [True, None])
+def test_sinks_are_told_which_files_there_are_before_they_are_closed(background: bool | None) -> None:
+    first, last = Listing("a.csv"), Listing("b.csv", "c.csv")
+    hub = MetricsHub([first])
+    hub.subscribe(last, background=background)
+    hub.start(10)
+    hub.emit(TrainingSnapshot(0, 1.0))
+    hub.start(10)
+    hub.close()
+    files = ("a.csv", "b.csv", "c.csv")
+    assert first.told == last.told == [files, files, ("closed",)]
+
+
+def test_where_nothing_was_written_nobody_is_told() -> None:
+    sink = Listing()
+    with MetricsHub([sink, print_nothing]):
+        pass
+    assert sink.told == [("closed",)]
+
+
+def test_a_sink_that_cannot_be_told_is_closed_all_the_same() -> None:
+    class Deaf(Listing):
+        def wrote(self, *paths: str) -> None:
+            raise ValueError("no")
+
+    deaf, other = Deaf("a.csv"), Listing()
+    with MetricsHub([deaf, other]):
+        pass
+    assert deaf.told == [("closed",)]
+    assert other.told == [("a.csv",), ("closed",)]
+
+
+def print_nothing(snapshot: TrainingSnapshot) -> None: ...

@@ -58,6 +58,7 @@ def test_a_newer_version_is_named_and_not_misread():
         b'{"type":"run","version":1}\n',
         b'{"type":"run","version":"1"}\n',
         b'{"type":"alert","step":1}\n',
+        b'{"type":"alert","step":1' + b"0" * 300 + b',"rule":"rule","message":"up","value":0.5}\n',
         b'{"type":"gap"}\n',
         b'{"type":"end"}\n',
         b'{"type":"x","a":' + b"[" * 100_000 + b"]" * 100_000 + b"}\n",
@@ -89,6 +90,8 @@ SOUND = [
     encode(Gap(1, 2, 2)),
     encode(End(1, 0, 5.0)),
     SnapshotEncoder().encode(TrainingSnapshot(1, 0.5, expert_utilization={0: 1.0}, custom_metrics={"a": 1.0}), 1, 5.0),
+    SnapshotEncoder().encode(TrainingSnapshot(1, 0.5, expert_utilization={"a": [1.0], "7": {7: 1}}), 1, 5.0),
+    b'{"type":"snapshot","seq":1,"time":1.0,"step":0,"expert_layers":{"a":{"f8":"AAAAAAAA8D8=","ids":[7]}}}\n',
 ]
 odd = st.recursive(
     st.one_of(

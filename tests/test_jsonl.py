@@ -876,3 +876,11 @@ def test_importing_the_sink_loads_nothing_heavy():
     code = "import sys, sinks.jsonl; print(sorted({'rich', 'matplotlib', 'numpy', 'torch'} & set(sys.modules)))"
     done = python(code, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_the_journal_is_a_written_file_once_there_is_something_in_it(path):
+    sink = JsonlSink(path)
+    assert sink.written == []
+    sink.record(TrainingSnapshot(0, 1.0))
+    sink.close()
+    assert sink.written == [str(path)]

@@ -38,6 +38,8 @@ def test_fields_and_defaults_are_the_documented_ones() -> None:
         ("keep_open", False),
         ("draw_budget", 0.05),
         ("on_rank", 0),
+        ("smoothing", None),
+        ("second_axis", None),
         ("style", "screen"),
     ]
     assert shown(PlotConfig, "t", "y") == [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from array import array
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,10 +18,12 @@ from matplotlib.lines import Line2D
 from m.metrics.history import History
 from sinks.plotting.figure import TrainingFigure
 from sinks.plotting.glyphs import UNDRAWABLE, drawable
-from sinks.plotting.heatmap import load_table
+from sinks.plotting.heatmap import layer_table, load_table
+from sinks.plotting.legend import MOST_ROWS, arranged
 from sinks.plotting.limits import padded, symlog_threshold
 from sinks.plotting.plan import HeatMap, Panel, Plan, RightAxis, Series
 from sinks.plotting.points import FARTHEST, points_of
+from sinks.plotting.styles import SCREEN
 from sinks.plotting.text import short, shortened, tick_text, tick_texts, visible
 
 NASTY = [
@@ -358,6 +361,73 @@ def test_a_long_run_is_averaged_into_columns_and_steps_may_repeat() -> None:
     assert (again.first, again.last) == (3.0, 5.0)
 
 
+def test_dead_experts_are_drawn_in_a_colour_that_no_load_has() -> None:
+    histories = {f"expert_{i}": history_of(loads) for i, loads in enumerate([[1.0, 0.0], [1.0, 1.0], [1.0, 2.0]])}
+    panel = Panel("E", "expert", heat_map=HeatMap(tuple((i, f"expert_{i}") for i in range(3)), 3))
+    figure = drawn(panel, histories).figure
+    [image] = figure.axes[0].images
+    assert image.get_array().tolist() == [[1.0, -1.0], [1.0, 1.0], [1.0, 2.0]]
+    apart = np.abs(image.cmap(np.linspace(0.0, 1.0, 256)) - image.cmap.get_under()).sum(axis=1)
+    assert apart.min() > 0.15
+    assert "black: dead" in [text.get_text() for text in figure.axes[0].texts]
+
+
+def layer_histories() -> dict[str, History]:
+    return {
+        "load_cv/0": history_of([0.1, 0.2, 0.3], steps=[0, 10, 40]),
+        "load_cv/head": history_of([0.5, 0.5, 3.0], steps=[0, 10, 40]),
+        "dead_experts/0": history_of([0.0, 0.0, 0.0], steps=[0, 10, 40]),
+        "dead_experts/head": history_of([0.0, 2.0, 0.0], steps=[0, 10, 40]),
+    }
+
+
+def layer_panel(*labels: str) -> Panel:
+    rows = tuple((label, f"load_cv/{label}") for label in labels)
+    heat_map = HeatMap(rows, len(rows), tuple(f"dead_experts/{label}" for label in labels))
+    return Panel("Layers", "layer", heat_map=heat_map, grid=False)
+
+
+def test_layers_have_a_scale_of_their_own_and_hold_what_was_read_last() -> None:
+    figure = drawn(layer_panel("0", "head"), layer_histories()).figure
+    [image] = figure.axes[0].images
+    assert image.get_array().tolist() == [[0.1, 0.2, 0.2, 0.2, 0.3], [0.5, -1.0, -1.0, -1.0, 3.0]]
+    assert (image.norm.vmin, image.norm.vmax) == (0.0, 1.0)
+    assert [label.get_text() for label in figure.axes[1].get_xticklabels()] == ["even", "cv", "1"]
+
+
+def test_a_map_of_experts_can_become_one_of_layers_and_back() -> None:
+    histories = {**layer_histories(), "expert_0": history_of([0.5, 0.5]), "expert_1": history_of([0.5, 0.5])}
+    experts = Panel("E", "expert", heat_map=HeatMap(((0, "expert_0"), (1, "expert_1")), 2))
+    figure = TrainingFigure((6.0, 4.0))
+    for panel, top in ((experts, 2.0), (layer_panel("0"), 1.0), (experts, 2.0)):
+        figure.show(Plan(1, 1, (6.0, 4.0), (panel,)), histories)
+        figure.draw()
+        assert figure.figure.axes[0].images[0].norm.vmax == top
+
+
+def test_a_bad_moment_of_a_layer_stays_visible_in_a_long_run() -> None:
+    """The column that stands for its points has the largest variation, and is dead where one of them is."""
+    variation, dead = np.full(200_000, 0.1), np.zeros(200_000)
+    variation[1234] = 2.5
+    dead[150_000] = 1.0
+    histories = [History(), History()]
+    for history, values in zip(histories, (variation, dead), strict=True):
+        history.extend(array("d", range(values.size)), array("d", values))
+    table = layer_table(histories[:1], histories[1:])
+    assert table is not None
+    assert table.loads.shape[1] <= 701
+    assert np.nanmax(table.loads) == 2.5
+    assert 1 <= (table.loads < 0.0).sum() <= 3
+    assert table.any_dead
+    assert layer_table([History()], [History()]) is None
+
+
+def test_a_layer_without_any_load_has_no_variation_and_is_dead() -> None:
+    table = layer_table([History(), history_of([0.5])], [history_of([8.0]), history_of([0.0])])
+    assert table is not None
+    assert table.loads.tolist() == [[-1.0], [0.5]]
+
+
 def test_a_heat_map_gives_way_to_lines_and_comes_back() -> None:
     histories = {"expert_0": history_of([0.4, 0.6]), "expert_1": history_of([0.6, 0.4])}
     heat = Panel("E", "expert", heat_map=HeatMap(((0, "expert_0"), (1, "expert_1")), 2), below=loss_panel("expert_0"))
@@ -433,3 +503,32 @@ def test_foreign_text_is_made_visible() -> None:
     assert len(visible("\x1b" * 10_000)) == 60
     assert shortened("abcdefghij", 5) == "ab…ij"
     assert drawable("ok 🚀") == f"ok {UNDRAWABLE}"
+
+
+def test_long_numbers_are_counted_in_a_larger_unit() -> None:
+    history = history_of([200.0, 800.0])
+    figure = TrainingFigure((6.0, 4.0))
+    for name, larger, label, numbers in (
+        ("Memory", (1000.0, "GB"), "MB", {"400", "600"}),
+        ("Memory", (1000.0, "GB"), "GB", {"20", "40"}),
+        ("Other", None, "MB", {"20k", "40k"}),
+    ):
+        panel = Panel(name, "MB", (Series("a", "a", "#0072B2"),), larger=larger)
+        figure.show(Plan(1, 1, (6.0, 4.0), (panel,)), {"a": history})
+        figure.draw()
+        axis = figure.figure.axes[0].yaxis
+        assert figure.figure.axes[0].get_ylabel() == label
+        assert numbers <= {text.get_text() for text in axis.get_ticklabels()}
+        history.append(2, 41_200.0)
+
+
+@pytest.mark.parametrize("width", [60.0, 93.0, 150.0, 400.0])
+def test_a_legend_names_as_many_metrics_as_fit(width: float) -> None:
+    labels = ["a metric of a long name", *(str(index) for index in range(40)), "another one"]
+    lines = [(Line2D([], []), label) for label in labels]
+    rows = arranged(lines, width, SCREEN)
+    assert rows.rows <= MOST_ROWS or len(rows.entries) == 2
+    named = len(rows.entries) - 1
+    assert rows.entries[-1][1] == f"+{len(labels) - named} more"
+    fewer = [(line, label) for line, label in lines[: named + 1]]
+    assert arranged([*fewer, (Line2D([], []), "+9 more")], width, SCREEN).entries[-1][1] != "+9 more"

@@ -6,7 +6,8 @@ from sinks.plotting.config import MetricConfig, PlotConfig, TrainingVisualizerCo
 from sinks.plotting.layouts import ConfiguredLayout, common_label, custom_config, loss_config
 from sinks.plotting.moe import MoeLayout, moe_config
 from sinks.plotting.naming import is_validation, kind_of, trained_beside
-from sinks.plotting.plan import Panel, Plan
+from sinks.plotting.plan import HeatMap, Panel, Plan
+from sinks.plotting.shown import drawn_names
 
 
 def names_in(panel: Panel) -> list[str]:
@@ -180,9 +181,9 @@ def test_tokens_have_the_right_hand_axis_only_beside_samples() -> None:
     both = moe(["samples_per_sec", "tokens_per_sec"])[3]
     assert [series.right for series in both.series] == [False, True]
     assert both.right is not None
-    assert both.right.label == "tokens / s"
+    assert both.right.label == "tokens/s"
     tokens = moe(["tokens_per_sec"])[3]
-    assert (tokens.ylabel, tokens.right) == ("tokens / s", None)
+    assert (tokens.ylabel, tokens.right) == ("tokens/s", None)
 
 
 @pytest.mark.parametrize(("value", "error"), [(0, ValueError), (True, TypeError), ("8", TypeError), (2.0, TypeError)])
@@ -311,3 +312,45 @@ def test_a_colour_that_the_user_gave_is_kept() -> None:
         drawn = series.panels[0].series
         assert [each.color for each in drawn] == colors
         assert [(each.named, each.tone) for each in drawn] == [(True, False)] * 2
+
+
+def test_memory_is_measured_in_the_unit_of_its_name_or_in_a_larger_one() -> None:
+    memory = automatic("gpu_memory_mb").panels[0]
+    assert (memory.ylabel, memory.larger) == ("MB", (1000.0, "GB"))
+    assert automatic("cpu_memory_gib").panels[0].ylabel == "GiB"
+    assert automatic("gpu_memory").panels[0].ylabel == "memory"
+
+
+# -- experts by layer
+
+
+@pytest.mark.parametrize("n_experts", [None, 8])
+def test_layers_are_a_map_of_their_variation_over_the_balance_of_all(n_experts: int | None) -> None:
+    overall = ["expert_entropy", "load_balance", "load_balance_worst", "dead_experts"]
+    by_layer = ["load_cv/0", "dead_experts/0", "load_cv/head", "dead_experts/head"]
+    panel = moe(["train_loss", *overall, *by_layer], n_experts)[2]
+    assert panel.heat_map == HeatMap(
+        (("0", "load_cv/0"), ("head", "load_cv/head")), 2, ("dead_experts/0", "dead_experts/head")
+    )
+    assert panel.ylabel == "layer"
+    assert panel.below is not None
+    assert [(each.name, each.label, each.right) for each in panel.below.series] == [
+        ("load_balance", "mean of layers", False),
+        ("load_balance_worst", "worst layer", False),
+        ("dead_experts", "dead experts, all layers", True),
+    ]
+    assert drawn_names(Plan(1, 1, (6.0, 4.0), (panel,)))[:4] == [
+        "load_cv/0",
+        "load_cv/head",
+        "dead_experts/0",
+        "dead_experts/head",
+    ]
+
+
+def test_without_a_configuration_layers_share_one_panel() -> None:
+    names = [f"{kind}/{layer}" for layer in range(100) for kind in ("load_cv", "dead_experts")]
+    plan = automatic("train_loss", "load_balance", *names)
+    assert [panel.title for panel in plan.panels] == ["Loss", "Expert utilization"]
+    assert plan.panels[1].heat_map is not None
+    assert len(plan.panels[1].heat_map.experts) == 100
+    assert plan.left_out == ()

@@ -114,6 +114,7 @@ def plans() -> list[Plan]:
     return [
         MoeLayout(moe_config(), 4).plan((*names, *experts[:4])),
         MoeLayout(moe_config(), 20).plan((*names, *experts)),
+        MoeLayout(moe_config()).plan((*names, "load_balance_worst", "load_cv/0", "dead_experts/0", "load_cv/\ud800")),
         AutomaticLayout(TrainingVisualizerConfig()).plan((*names, *NASTY, *(f"metric {i}" for i in range(12)))),
     ]
 
@@ -294,7 +295,7 @@ def test_a_frame_of_what_is_kept_reads_back_as_it_was() -> None:
 
 
 def test_the_names_that_a_plan_draws() -> None:
-    lines, heat_map, _ = plans()
+    lines, heat_map, *_ = plans()
     assert [name for name in drawn_names(lines) if name.startswith("expert_")] == [
         *("expert_0", "expert_1", "expert_2", "expert_3"),
         "expert_entropy",

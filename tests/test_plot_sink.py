@@ -481,3 +481,38 @@ def test_the_summary_leaves_out_columns_rather_than_wrap(width: int | None) -> N
     assert any("1 NaN or inf" in line for line in lines)
     if width in (40, 80):
         assert max(map(len, lines)) <= width
+
+
+def test_layers_are_in_the_summary_by_name_and_not_in_the_table() -> None:
+    sink = PlotSink(display="off", summary=False)
+    for step in range(3):
+        sink.record(TrainingSnapshot(step, 1.0, expert_utilization={f"block{i}": [1, 1, 2, 0] for i in range(10)}))
+    summary = sink.get_metrics_summary()
+    assert summary["load_balance"]["current"] == 0.5
+    assert summary["dead_experts"]["current"] == 10
+    assert summary["dead_experts/block3"]["max"] == 1
+    assert summary["load_cv/block9"]["count"] == 3
+    text = summary_table(sink._numbers.histories())
+    assert "dead_experts " in text
+    assert "and 20 more: load_cv/block0" in text
+    assert len(sink.figure.axes) > 2
+
+
+def test_the_saved_files_of_a_run_are_listed_each_once(tmp_path: Path) -> None:
+    sink = PlotSink(display="off", summary=False)
+    sink.record(TrainingSnapshot(0, 1.0))
+    for name in ("a.png", "b.svg", "a.png"):
+        sink.save_plot(tmp_path / name)
+    assert sink.written == [str(tmp_path / "a.png"), str(tmp_path / "b.svg")]
+    sink.start(Run("next"))
+    assert sink.written == []
+    sink.close()
+
+
+def test_the_live_image_is_a_written_file_once_there_is_something_in_it(tmp_path: Path) -> None:
+    sink = PlotSink(display="image", image_path=tmp_path / "live.png", summary=False)
+    assert sink.written == []
+    sink.record(TrainingSnapshot(0, 1.0))
+    sink.close()
+    assert sink.written == [str(tmp_path / "live.png")]
+    assert (tmp_path / "live.png").exists()

@@ -7,7 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-FAULTS = ("dead_expert", "loss_spike", "nan", "divergence")  # as in the example, which would load NumPy
+# as in the example, which would load NumPy
+FAULTS = (
+    "non_finite_loss",
+    "loss_spike",
+    "divergence",
+    "dead_experts",
+    "collapsed_routing",
+    "throughput_drop",
+    "stall",
+)
 
 
 def add_to(commands: Any) -> None:

@@ -1,23 +1,22 @@
 """Experts that get next to nothing, and routing that uses few of them.
 
 Both rules look at one mapping of expert -> load at a time, under a label: the layer, or None where there is but one.
-Loads may be shares or counts.
+Loads may be shares or counts. An expert that is not in the mapping is not known of.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from itertools import pairwise
 from typing import Any, Final
 
 from m.health.parameters import share, whole
 from m.metrics.alerts import Alert
 from m.metrics.experts import DEAD_BELOW, entropy_of
+from m.metrics.loads import Loads
 from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
-
-Loads = Mapping[int, float]
 
 _ENOUGH: Final = 30.0
 """So many tokens an expert with its fair share would have got: that it gets none by chance is one in 10^13."""
@@ -28,12 +27,16 @@ _ALIVE: Final = 4.0
 _GAP: Final = 64
 """Snapshots between two alerts of one rule."""
 _MOST_NAMED: Final = 5
+_MOST_LAYERS: Final = 4096
+"""With more of them, under labels that are made up as it goes on, everything is forgotten."""
 _ROUNDING: Final = 1e-6
 """Of all loads together: what differs by less differs by rounding."""
 _AT_ONCE: Final = 32
 """So many experts are looked at in one snapshot, in one layer at least; the layers take turns."""
+_LARGE: Final = 256
+"""After a layer of so many experts, one snapshot is passed over; after twice as many two, and so on."""
 _SELDOM: Final = 64
-"""A single mapping is looked at every second time; one with more than twice so many experts less often."""
+"""A single mapping is looked at every second time; one with more experts than this less often."""
 
 
 class _Layers:
@@ -46,6 +49,10 @@ class _Layers:
         self._snapshot = 0
         self._told_at = -_GAP
         self._measured = 0
+        self._layered = False
+        self._next = 0  # the layer whose turn it is
+        self._wait = 0  # snapshots in which none has its turn
+        self._tokens: dict[Hashable, float] = {}  # by layer, as many as there are at least in one mapping
 
     def start(self, run: Run) -> None:
         """Forget what was."""
@@ -59,14 +66,27 @@ class _Layers:
             return None
         measured = self._measured
         self._measured = measured + 1
+        if measured & 1 and not self._layered:
+            return None
         first = next(iter(utilization.values()))
-        if isinstance(first, dict):
+        self._layered = type(first) is not float and isinstance(first, Mapping)
+        if self._layered:
+            if len(self._tokens) > _MOST_LAYERS:
+                self._begin()
+            if self._wait:
+                self._wait -= 1
+                return None
             labels = list(utilization)
-            some = min(max(_AT_ONCE // (len(first) or 1), 1), len(labels))
-            for place in range(some):
-                label = labels[(measured * some + place) % len(labels)]
+            looked_at = 0
+            for _ in labels:
+                label = labels[self._next % len(labels)]
+                self._next += 1
                 self._look(snapshot.step, label, utilization[label])
-        elif measured % max(len(utilization) // _SELDOM, 2) == 0:
+                looked_at += len(utilization[label]) or 1  # only here, for it reads the loads
+                if looked_at >= _AT_ONCE:
+                    break
+            self._wait = looked_at // _LARGE
+        elif len(utilization) <= _SELDOM or measured % (2 * (len(utilization) // _SELDOM)) == 0:
             self._look(snapshot.step, None, utilization)
         else:
             return None
@@ -77,7 +97,7 @@ class _Layers:
             self._told_at = self._snapshot
         return said
 
-    def _look(self, step: int, label: Hashable, loads: Loads) -> None:
+    def _look(self, step: int, label: Hashable, loads: Mapping[int, float]) -> None:
         raise NotImplementedError
 
     def _news(self, step: int) -> Alert | None:
@@ -90,7 +110,7 @@ class DeadExperts(_Layers):
     And as many times as it takes for an expert with its fair share to have got 30 tokens: with few tokens and many
     experts it is chance that leaves an expert out. How many tokens there are is not known; the smallest difference
     between two loads stands for one, which is never too many. One alert names all that are new; an expert that has had
-    four times that much again may be told anew. A look is taken at every second mapping, less often above 128 experts;
+    four times that much again may be told anew. A look is taken at every second mapping, less often above 64 experts;
     of many layers at some in each snapshot, in turn.
 
     Experts that get no tokens are why balancing losses exist: Shazeer et al. 2017, section 4; Fedus et al. 2021
@@ -105,22 +125,22 @@ class DeadExperts(_Layers):
     def _begin(self) -> None:
         super()._begin()
         self._below: dict[Hashable, dict[int, tuple[int, float, int]]] = {}  # since: looks, tokens, first step
-        self._tokens: dict[Hashable, float] = {}
         self._dead: dict[Hashable, set[int]] = {}
         self._new: list[tuple[Hashable, int, int]] = []  # not told yet
         self._of = 0
 
-    def _look(self, step: int, label: Hashable, loads: Loads) -> None:
+    def _look(self, step: int, label: Hashable, loads: Mapping[int, float]) -> None:
         n = len(loads)
-        total = sum(loads.values())
+        numbers = _numbers(loads)
+        total = sum(numbers)
         if not 0.0 < total < math.inf or n < 2:
             return
         limit = self.share * total / n
         below = self._below.get(label)
         dead = self._dead.get(label)
-        if not below and not dead and min(loads.values()) >= limit:
+        if not below and not dead and min(numbers) >= limit:
             return  # the common case: all are alive
-        tokens = self._tokens[label] = max(self._tokens.get(label, 0.0), total / _least_part(loads, total))
+        tokens = self._tokens[label] = max(self._tokens.get(label, 0.0), total / _least_part(numbers, total))
         self._of = n
         before = below or {}
         now: dict[int, tuple[int, float, int]] = {}
@@ -171,26 +191,30 @@ class CollapsedRouting(_Layers):
         super()._begin()
         self._sums: dict[Hashable, dict[int, float]] = {}
         self._looks: dict[Hashable, int] = {}
-        self._tokens: dict[Hashable, float] = {}
         self._collapsed: set[Hashable] = set()
         self._new: list[tuple[Hashable, float, int]] = []
 
-    def _look(self, step: int, label: Hashable, loads: Loads) -> None:
+    def _look(self, step: int, label: Hashable, loads: Mapping[int, float]) -> None:
         n = len(loads)
-        total = sum(loads.values())
+        numbers = _numbers(loads)
+        total = sum(numbers)
         if not 0.0 < total < math.inf or n < 2:
             return
         # e to the entropy is at least 1 / (largest share), so this many are in use
-        if total > self.effective * n * max(loads.values()):
+        if total > self.effective * n * max(numbers):
             if label in self._looks:
                 del self._looks[label], self._sums[label]
             self._collapsed.discard(label)
             return
-        tokens = self._tokens[label] = max(self._tokens.get(label, 0.0), total / _least_part(loads, total))
-        sums = self._sums.setdefault(label, dict.fromkeys(loads, 0.0))
+        tokens = self._tokens[label] = max(self._tokens.get(label, 0.0), total / _least_part(numbers, total))
+        sums = self._sums.get(label, {})
+        if sums.keys() != loads.keys():  # the first look, or other experts
+            sums = self._sums[label] = dict.fromkeys(loads, 0.0)
+            self._looks[label] = 0
         for expert, load in loads.items():
-            sums[expert] = sums.get(expert, 0.0) + max(load, 0.0) / total
-        looks = self._looks[label] = self._looks.get(label, 0) + 1
+            sums[expert] += max(load, 0.0) / total
+        self._looks[label] += 1
+        looks = self._looks[label]
         if looks < self.patience or looks * tokens < _ENOUGH_TOGETHER * n:
             return
         used = math.exp(entropy_of(sums.values()))
@@ -212,10 +236,15 @@ class CollapsedRouting(_Layers):
         return Alert(step, "collapsed_routing", words if where else f"the router {words}", used)
 
 
-def _least_part(loads: Loads, total: float) -> float:
+def _numbers(loads: Mapping[int, float]) -> Collection[float]:
+    """The loads alone, without making a mapping of what was given as a column."""
+    return loads.numbers if isinstance(loads, Loads) else loads.values()
+
+
+def _least_part(numbers: Collection[float], total: float) -> float:
     """The smallest difference between two loads, or between a load and none: at least what one token is."""
     rounding = _ROUNDING * total
-    ordered = sorted([0.0, *loads.values()])
+    ordered = sorted([0.0, *numbers])
     return min([above - below for below, above in pairwise(ordered) if above - below > rounding], default=total)
 
 

@@ -7,8 +7,8 @@ from typing import Final
 
 TO_DEVIATION: Final = 1.4826
 """Times the median absolute deviation is the standard deviation of a normal distribution (Hampel 1974)."""
-_UPPER_TENTH: Final = 1.2816
-"""So many standard deviations above its median, a tenth of a normal distribution begins."""
+_UPPER_TWENTIETH: Final = 1.6449
+"""So many standard deviations above its median, the upper twentieth of a normal distribution begins."""
 
 
 def median(values: Iterable[float]) -> float:
@@ -25,10 +25,10 @@ def middle(ordered: Sequence[float]) -> float:
 def deviation(ordered: Sequence[float], level: float) -> float:
     """How far values usually lie from their median ``level``, in the measure of a standard deviation.
 
-    The larger of two: 1.4826 times the median absolute deviation, and the upper tenth's distance from the median over
-    1.2816. They agree for normal noise. The second is larger for noise that is skewed upwards, or of which a part,
-    more than a tenth, comes from elsewhere: a mixture of tasks, say.
+    The larger of two: 1.4826 times the median absolute deviation, and the upper twentieth's distance from the median
+    over 1.6449. They agree for normal noise. The second is larger for noise that is skewed upwards, or of which a part,
+    more than a twentieth, comes from elsewhere: a mixture of tasks, say.
     """
     away = sorted([abs(value - level) for value in ordered])
-    upper = ordered[(9 * len(ordered)) // 10] - level
-    return max(TO_DEVIATION * middle(away), upper / _UPPER_TENTH)
+    upper = ordered[(19 * len(ordered)) // 20] - level
+    return max(TO_DEVIATION * middle(away), upper / _UPPER_TWENTIETH)

@@ -16,6 +16,8 @@ _REFRESH: Final = 32
 """Median and deviation are worked out anew after so many losses."""
 _LEAST_DEVIATION: Final = 0.01
 """Of the median: a loss without any noise must rise by a tenth to be ten deviations away."""
+_RESTART: Final = 2.0
+"""So many times the learning rate of shortly before is a restart."""
 _NEWS: Final = 2.0
 """A jump is news when it is so many times as high as those that there were lately."""
 
@@ -26,7 +28,9 @@ class LossSpike:
     The deviation is robust (see `m.health.robust.deviation`), in the measure of a standard deviation, at least 1 % of
     the median, and worked out anew every 32 losses. So that noise with heavy tails is not a spike every thousand steps,
     a jump also has to be twice as high, in deviations, as all others of the last ``memory`` losses or so, told or not.
-    Half a window of losses has to be there. Losses are counted and not steps, so steps may repeat and go back.
+    Half a window of losses has to be there; a jump that comes with a learning rate more than twice as high as shortly
+    before is a restart, after which there is a new window. Losses are counted and not steps, so steps may repeat and go
+    back.
 
     The median absolute deviation against a running median is the identifier of Hampel (1974); 3.5 deviations are usual
     for outliers in tables (Iglewicz and Hoaglin 1993), 6 of the ordinary kind for skipping updates (OLMo 2, 2025).
@@ -47,6 +51,7 @@ class LossSpike:
         self._notable = math.inf  # from here on a loss is looked at
         self._highest = self._highest_before = 0.0  # jumps in deviations: of this stretch of `memory`, and the last
         self._left = self.memory
+        self._rate: float | None = None  # at the last refresh
 
     def start(self, run: Run) -> None:
         """Forget what was."""
@@ -57,21 +62,26 @@ class LossSpike:
         loss = snapshot.train_loss
         if loss is None or not -math.inf < loss < math.inf:
             return None
-        said = self._judge(snapshot.step, loss) if loss > self._notable else None
+        said = self._judge(snapshot, loss) if loss > self._notable else None
         self._recent.append(loss)
         self._until_refresh -= 1
         if not self._until_refresh:
             self._refresh()
+            self._rate = snapshot.learning_rate
         return said
 
-    def _judge(self, step: int, loss: float) -> Alert | None:
+    def _judge(self, snapshot: TrainingSnapshot, loss: float) -> Alert | None:
+        rate = snapshot.learning_rate
+        if rate is not None and self._rate is not None and rate > _RESTART * self._rate:
+            self._begin()
+            return None
         height = (loss - self._median) / self._deviation
         lately = max(self._highest, self._highest_before)
         self._highest = max(self._highest, height)
         if height <= max(self.deviations, _NEWS * lately):
             return None
         words = f"{loss:.4g}, {height:.3g} deviations above the running median {self._median:.4g}"
-        return Alert(step, "loss_spike", words, loss)
+        return Alert(snapshot.step, "loss_spike", words, loss)
 
     def _refresh(self) -> None:
         self._until_refresh = _REFRESH

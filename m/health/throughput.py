@@ -33,7 +33,7 @@ class ThroughputDrop:
     """
 
     def __init__(
-        self, times: float = 2.0, seconds: float = 5.0, *, clock: Callable[[], float] = time.monotonic
+        self, times: float = 2.0, seconds: float = 10.0, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.times = number("times", times, above=1.0)
         self.seconds = number("seconds", seconds, above=0.0)
@@ -64,9 +64,12 @@ class ThroughputDrop:
         before, self._step = self._step, step
         if before is None or step <= before:
             return None
+        done = float(step - before) * (snapshot.batch_size or 1) * (snapshot.sequence_length or 1)
+        if not done > 0.0:
+            return None
         self._block_s += taken
         block = self._block
-        block.append(taken / ((step - before) * (snapshot.batch_size or 1) * (snapshot.sequence_length or 1)))
+        block.append(taken / done)
         if len(block) < _BLOCK:
             return None
         duration = median(block)
@@ -79,7 +82,7 @@ class ThroughputDrop:
             self._before.append(duration)
             return None
         usual = median(self._before)
-        if duration <= self.times * usual:
+        if not duration > self.times * usual:
             self._slow_s = 0.0
             self._before.append(duration)
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
@@ -10,7 +11,8 @@ from m.metrics.snapshot import TrainingSnapshot
 
 
 class Recorder(Protocol):
-    """An object sink: ``record`` it must have; ``start(run)``, ``alert(alert)``, ``flush()``, ``close()`` it may."""
+    """An object sink: ``record`` it must have; ``start(run)``, ``alert(alert)``, ``flush()``, ``wrote(*paths)`` and
+    ``close()`` it may, and an attribute ``written``, a list of paths."""
 
     def record(self, snapshot: TrainingSnapshot, /) -> object: ...
 
@@ -18,7 +20,7 @@ class Recorder(Protocol):
 Sink: TypeAlias = Recorder | Callable[[TrainingSnapshot], object]
 """Any function that takes a snapshot, or an object with ``record``."""
 
-OPTIONAL_ABILITIES = ("start", "alert", "flush", "close")
+OPTIONAL_ABILITIES = ("start", "alert", "flush", "wrote", "close")
 
 
 def record_of(sink: Any) -> Callable[[TrainingSnapshot], object]:
@@ -47,6 +49,15 @@ def ability(sink: Any, name: str) -> Callable[..., object] | None:
         return None
     method = getattr(sink, name, None)
     return method if callable(method) else None
+
+
+def written_by(sink: Any) -> list[str]:
+    """The files that a sink says it has written, in its attribute ``written``. Never raises; anything else is none."""
+    try:
+        given = getattr(sink, "written", ())
+        return [os.fspath(path) for path in given] if isinstance(given, (list, tuple)) else []
+    except Exception:
+        return []
 
 
 def is_same(one: Any, other: Any) -> bool:

@@ -25,11 +25,15 @@ from m.hub.turns import MAX_NESTING, Turns
 from m.metrics.alerts import Alert
 from m.metrics.run import Run, run_begun_by
 from m.metrics.snapshot import FIELDS, PendingSnapshot, TrainingSnapshot
+from m.metrics.text import harmless
 
 SHARE_FOR_CLOSING: Final = 0.25
 """Of the time that ``close`` has, this much is kept for the sinks when it waits for a call that does not come back."""
 MOST_ALERTS: Final = 1000
 """So many of a run's newest alerts are kept."""
+MOST_NAMED: Final = 20
+LONGEST_NAME: Final = 60
+"""So many rules are named at the end, with so many characters each."""
 
 
 class Delivery:
@@ -148,14 +152,19 @@ class Delivery:
         ended, self._run = self._run, run
         self._alerts = ()
         self._stop_reason = None
-        self._watcher.start(run)
         self._see_whether_it_flows()
         if ended is not None:
             self.run_closed.send_guarded(self, self._receiver_failed, run=ended)
+        must_pass = None if ended is None else self._roster.tell_files()
         try:
             self._roster.say("start", run)
         finally:
-            self.run_started.send_guarded(self, self._receiver_failed, run=run)
+            try:
+                self._watcher.start(run)
+            finally:
+                self.run_started.send_guarded(self, self._receiver_failed, run=run)
+        if must_pass is not None:
+            raise must_pass
 
     def _begin_unless_begun(self, run: Run) -> None:
         if self._run is None:
@@ -199,11 +208,13 @@ class Delivery:
                     self.run_closed.send_guarded(self, self._receiver_failed, run=self._run)
 
     def _alert_lines(self) -> list[tuple[int, str]]:
-        """What the end says of the alerts: nothing when there were none."""
+        """What the end says of the alerts: nothing when there were none, no warning where a sink sums the run up."""
         if not self._alert_counts:
             return []
-        counts = ", ".join(f"{count} {rule.replace('_', ' ')}" for rule, count in self._alert_counts.most_common(20))
-        return [(logging.WARNING, f"alerts: {counts}")]
+        most = self._alert_counts.most_common(20)
+        counts = ", ".join(f"{count} {harmless(rule).replace('_', ' ')}" for rule, count in most)
+        summed_up = any(each.abilities["wrote"] is not None for each in self._roster.subscriptions)
+        return [(logging.INFO if summed_up else logging.WARNING, f"alerts: {counts}")]
 
     def _rule_failed(self, name: str, error: BaseException) -> bool:
         if self.strict or process.is_from_outside(error):

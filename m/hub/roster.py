@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from threading import get_ident
 from typing import Any
 
-from m.hub.abilities import is_same, name_of
+from m.hub.abilities import is_same, name_of, written_by
 from m.hub.closing import Aside, close_each, do_each
 from m.hub.reporting import graver, logger, tell
 from m.hub.subscription import Subscription
@@ -110,8 +110,22 @@ class Roster:
         if raised is not None:
             raise raised
 
+    def tell_files(self, stuck: object = None) -> BaseException | None:
+        """Tell the sinks that ask, but for ``stuck``, which files all of them have written. Gives what must not
+        be swallowed."""
+        files = [path for each in self.subscriptions for path in written_by(each.sink)]
+        raised: BaseException | None = None
+        for subscription in self.subscriptions if files else ():
+            try:
+                if subscription.is_attached and subscription is not stuck:
+                    subscription.do("wrote", *files)
+            except BaseException as error:
+                raised = graver(raised, error)
+        return raised
+
     def close(self, deadline: float, stuck: object, said_first: Iterable[tuple[int, str]] = ()) -> None:
-        """Flush and close every sink but ``stuck``, the newest first, and wait for them until ``deadline``.
+        """Flush and close every sink but ``stuck``, the newest first, and wait for them until ``deadline``; before that
+        each hears which files there are.
 
         Those in the background are told first, since they work at the same time; then come the inline ones that are
         to be closed on this thread, so that no other can keep them from it. The last thing is a line of the log on how
@@ -120,7 +134,7 @@ class Roster:
         newest_first = [each for each in reversed(self.subscriptions) if each is not stuck]
         inline = [each for each in newest_first if each.worker is None and each.has_an_end]
         inline.sort(key=lambda each: not each.stays_here)
-        raised: BaseException | None = None
+        raised = self.tell_files(stuck)
         for subscription in newest_first:
             try:
                 if subscription.worker is not None:

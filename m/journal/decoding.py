@@ -120,12 +120,15 @@ def decode(line: bytes) -> Record:
         )
     if kind == "alert":
         value = content.get("value")
-        return Alert(
-            step=_get(content, "step", int),
-            rule=_get(content, "rule", str) or "alert",
-            message=_get(content, "message", str),
-            value=None if value is None else _number(value),
-        )
+        try:
+            return Alert(
+                step=_get(content, "step", int),
+                rule=_get(content, "rule", str) or "alert",
+                message=_get(content, "message", str),
+                value=None if value is None else _number(value),
+            )
+        except TypeError as error:  # a step past the end of all steps
+            raise ValueError(str(error)) from None
     if kind == "gap":
         none = type(None)
         first, last = _get(content, "from_seq", int, none), _get(content, "to_seq", int, none)

@@ -72,6 +72,8 @@ class DisplayOptions(TypedDict, total=False):
     draw_budget: float
     on_rank: int | None
     style: str
+    smoothing: float | Mapping[str, float] | None
+    second_axis: str | None
 
 
 @dataclass(slots=True, frozen=True)

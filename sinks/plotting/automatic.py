@@ -8,7 +8,7 @@ from typing import Final
 from m.metrics.named import SETTING_FIELDS, expert_of
 from sinks.plotting.colors import CYCLE
 from sinks.plotting.config import DEFAULT_FIGURE_SIZE, DEFAULT_GRID, PlotConfig, TrainingVisualizerConfig
-from sinks.plotting.layouts import common_label, painted, panel_of, size_of
+from sinks.plotting.layouts import common_label, painted, panel_of, size_of, smoothed
 from sinks.plotting.moe import experts_panel, throughput_panel
 from sinks.plotting.naming import kind_of, without_role, words
 from sinks.plotting.plan import Panel, Plan
@@ -39,6 +39,8 @@ _TITLES: Final = {
     "memory": "Memory",
     "utilization": "Utilization",
 }
+_UNITS: Final = {"bytes": "bytes", "kb": "KB", "mb": "MB", "gb": "GB", "kib": "KiB", "mib": "MiB", "gib": "GiB"}
+_LARGER: Final = {small: (1000.0, large) for small, large in (("KB", "MB"), ("MB", "GB"), ("GB", "TB"))}
 _LOG: Final = frozenset({"loss", "learning rate", "gradient", "perplexity"})
 
 
@@ -54,6 +56,7 @@ class AutomaticLayout:
         self._grid = None if grid == DEFAULT_GRID else grid
         size = size_of(config)
         self._size = None if size == DEFAULT_FIGURE_SIZE else size
+        self._smoothing = config.smoothing
 
     def plan(self, names: Sequence[str]) -> Plan:
         groups: dict[str, list[str]] = {kind: [] for kind in _ORDER}
@@ -65,13 +68,14 @@ class AutomaticLayout:
         panels = [_panel(group, members) for group, members in present[:room]] or [Panel("Metrics", "")]
         rows, cols = self._grid or _GRIDS.get(len(panels), (3, 3))
         width, height = _PANEL_SIZE
-        return Plan(
+        plan = Plan(
             rows,
             cols,
             self._size or (width * cols, height * rows + 0.3),
             tuple(panels),
             left_out=tuple(name for _, members in present[room:] for name in members),
         )
+        return smoothed(plan, self._smoothing)
 
 
 def _group_of(name: str) -> str:
@@ -92,11 +96,12 @@ def _panel(group: str, names: list[str]) -> Panel:
         plot = PlotConfig("Expert utilization", "share of tokens", color_cycle=cycle)
         return experts_panel(plot, names, n_experts or None)
     if group == "throughput":
-        return throughput_panel(PlotConfig("Throughput", "samples / s", color_cycle=cycle), names)
+        return throughput_panel(PlotConfig("Throughput", "samples/s", color_cycle=cycle), names)
     kind = group.split()[0] if group.startswith("memory") else group
     if kind in _TITLES:
-        unit = words(names[0])[-1].upper().replace("BYTES", "bytes")
-        label = unit if kind == "memory" and unit != "MEMORY" else _TITLES[kind].lower()
-        return panel_of(PlotConfig(_TITLES[kind], label, yscale="log" if kind in _LOG else "linear"), painted(names))
+        unit = _UNITS.get(words(names[0])[-1]) if kind == "memory" else None
+        label = _TITLES[kind].lower() if unit is None else unit
+        plot = PlotConfig(_TITLES[kind], label, yscale="log" if kind in _LOG else "linear")
+        return panel_of(plot, painted(names), larger=_LARGER.get(unit or ""))
     title = names[0] if len(names) == 1 else without_role(names[0])
     return panel_of(PlotConfig(title, common_label(names)), painted(names))

@@ -9,11 +9,12 @@ import math
 import operator
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sinks.plotting.budget import DRAW_BUDGET
+from sinks.plotting.milestones import SECOND_AXES
 from sinks.plotting.styles import STYLE_NAMES
 
 Y_SCALES: Final = ("linear", "log", "symlog")
@@ -67,6 +68,14 @@ class TrainingVisualizerConfig:
     on_rank: int | None = 0
     """Of a training in several processes only that of this rank shows anything by itself; None: each of them."""
 
+    smoothing: float | Mapping[str, float] | None = None
+    """Factor of the moving average (EMA) that is drawn in front of each curve, the values faint behind it: 0.0 draws
+    none, 0.98 weighs some fifty points. Learning rates and sparse metrics such as validation are left as they are. A
+    mapping gives factors by the names of metrics, whatever these are. None, and for what a mapping does not name: 0.95
+    for the lines of single experts, which hide each other where they are laid out for you, and none for the others."""
+    second_axis: str | None = None
+    """``"time"``, since the start of the run, or ``"tokens"``, of the snapshots that give a batch size and a sequence
+    length: along the top of each panel. None: no second axis."""
     style: str = "screen"
     """``"screen"``, ``"dark"``, or ``"paper"``: as wide as a column of a journal, with letters that are 7 to 8 points
     high in print, vector fonts and no title of its own."""
@@ -145,6 +154,9 @@ def validate(config: TrainingVisualizerConfig) -> None:
     if config.max_points is not None:
         whole_number(config.max_points, "max_points", at_least=1, otherwise=" or None for all points")
     _flag(config.use_blit, "use_blit")
+    _check_smoothing(config.smoothing)
+    if config.second_axis is not None:
+        _choice(config.second_axis, "second_axis", SECOND_AXES, " or None")
     check_style(config.style)
     pause = _real_number(config.pause_duration, "pause_duration", "a number of seconds")
     if not 0.0 <= pause < math.inf:
@@ -205,6 +217,23 @@ def _check_metric(metric: MetricConfig, path: str, plots: int, cells: int) -> No
     alpha = _real_number(metric.alpha, f"{path}.alpha", "a number from 0.0 to 1.0")
     if not 0.0 <= alpha <= 1.0:
         raise ValueError(f"{path}.alpha must be a number from 0.0 to 1.0; got {alpha!r}")
+
+
+def _check_smoothing(smoothing: Any) -> None:
+    if smoothing is None:
+        return
+    accepted = "0.0 for none, or the factor of a moving average below 1.0, such as 0.98"
+    factors = {"smoothing": smoothing}
+    if isinstance(smoothing, Mapping):
+        for name in smoothing:
+            _text(name, "a name in smoothing")
+        factors = {f"smoothing[{name!r:.60}]": factor for name, factor in smoothing.items()}
+    else:
+        accepted += "; or such a factor by the name of each metric, or None"
+    for path, given in factors.items():
+        factor = _real_number(given, path, accepted)
+        if not 0.0 <= factor < 1.0:
+            raise ValueError(f"{path} must be {accepted}; got {factor!r}")
 
 
 def _check_figure_size(size: Any) -> None:
@@ -269,11 +298,12 @@ def _flag(value: Any, path: str) -> None:
         raise TypeError(f"{path} must be True or False; got {_shown(value)}")
 
 
-def _choice(value: Any, path: str, accepted: tuple[str, ...]) -> None:
+def _choice(value: Any, path: str, accepted: tuple[str, ...], otherwise: str = "") -> None:
+    message = f"{path} must be one of {', '.join(map(repr, accepted))}{otherwise}; got {_shown(value)}"
     if not isinstance(value, str):
-        raise TypeError(f"{path} must be one of {', '.join(map(repr, accepted))}; got {_shown(value)}")
+        raise TypeError(message)
     if value not in accepted:
-        raise ValueError(f"{path} must be one of {', '.join(map(repr, accepted))}; got {_shown(value)}")
+        raise ValueError(message)
 
 
 def _list(value: Any, path: str, of: type) -> list[Any]:

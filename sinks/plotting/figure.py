@@ -18,6 +18,7 @@ from sinks.plotting.background import Background, can_be_kept
 from sinks.plotting.glyphs import drawable, fitted, plain, width_of
 from sinks.plotting.limits import Limits, calm
 from sinks.plotting.lines import Course
+from sinks.plotting.milestones import SecondScale
 from sinks.plotting.panel import PanelView, union
 from sinks.plotting.plan import Plan
 from sinks.plotting.points import FARTHEST, Points, points_of
@@ -33,8 +34,9 @@ _EDGE, _FIGURE_TITLE_ROW = 6.0, 20.0
 _BEFORE_NUMBERS, _LABEL = 11.0, 24.0  # from the axes to the vertical label beyond its numbers, and past that label
 _LOWER_PART, _PARTS_APART = 0.32, 3.0
 
-_Key: TypeAlias = tuple[str, bool, int | None, int]
-"""A metric's name, whether its axis is logarithmic, how many newest points are drawn, and by how many at most."""
+_Key: TypeAlias = tuple[str, bool, int | None, int, float]
+"""A metric's name, whether its axis is logarithmic, how many newest points are drawn, by how many at most, and the
+factor of their average."""
 _Known: TypeAlias = tuple[History, int, Points]
 """A history, its length when it was drawn, and what was drawn of it."""
 
@@ -86,14 +88,16 @@ class TrainingFigure:
         title: str = "",
         newest: int | None = None,
         alerts: Sequence[tuple[int, str]] = (),
+        second: SecondScale | None = None,
         room: float = 0.0,
         leave: Collection[Axes] = (),
     ) -> None:
         """Bring every artist up to date; the canvas is not drawn yet.
 
-        ``newest`` limits the points of each metric that are drawn. ``alerts`` are steps and rules to mark. ``room``:
-        so much of an axis may stay empty so that its limits need not move with every point; 0.0 makes them follow
-        exactly. The limits of the axes in ``leave`` are somebody else's and stay.
+        ``newest`` limits the points of each metric that are drawn. ``alerts`` are steps and rules to mark. ``second``
+        is what an axis along the top of each panel says. ``room``: so much of an axis may stay empty so that its limits
+        need not move with every point; 0.0 makes them follow exactly. The limits of the axes in ``leave`` are somebody
+        else's and stay.
         """
         with own_settings():
             size = plan.size_in(self._style)
@@ -102,6 +106,8 @@ class TrainingFigure:
                 self._size = size
             self._have_views(plan)
             self._show_panels(plan, histories, newest, [step for step, _ in alerts], room, leave)
+            for upper, *_ in self._cells:
+                upper.set_second(second)
             self._place(plan, alerts)
             self._write(plan, title, alerts)
 
@@ -139,12 +145,17 @@ class TrainingFigure:
         most = self._most_points(plan)
         known, self._drawn = self._drawn, {}  # what is not drawn any more is let go
         for views, panel in zip(self._cells, plan.panels, strict=True):
+            drawn: list[Points] = []
             for view, part in zip(views, panel.parts(), strict=True):
                 courses = {}
                 for series in part.series:
-                    key = (series.name, part.yscale == "log" and not series.right, newest, most)
-                    courses[series.name] = self._course(key, histories[series.name], longest, known.get(key))
-                view.show(part, courses, histories, newest, room=room, leave=leave)
+                    history = histories[series.name]
+                    sparse = len(history) * 2 <= longest or len(history) == 1
+                    smoothing = series.smoothing if series.always_smooth or not sparse else 0.0
+                    key = (series.name, part.yscale == "log" and not series.right, newest, most, smoothing)
+                    courses[series.name] = Course(self._points(key, history, known.get(key)), sparse)
+                drawn += view.show(part, courses, histories, newest, room=room, leave=leave)
+            views[0].set_note(drawn)
         # With all points drawn the panels share one time axis; the newest points of each metric span their own time.
         shared = union([view.steps for views in self._cells for view in views]) if newest is None else None
         for cell, views in enumerate(self._cells):
@@ -162,15 +173,15 @@ class TrainingFigure:
         )
         return max(100, round(1.4 * dpi * self._size[0] / plan.cols))
 
-    def _course(self, key: _Key, history: History, longest: int, known: _Known | None) -> Course:
+    def _points(self, key: _Key, history: History, known: _Known | None) -> Points:
         """The points of one metric, those of the last time where nothing came since."""
         length = len(history)
         if known is not None and known[0] is history and known[1] == length:
             points = known[2]
         else:
-            points = points_of(history, log=key[1], newest=key[2], most=key[3])
+            points = points_of(history, log=key[1], newest=key[2], most=key[3], smoothing=key[4])
         self._drawn[key] = (history, length, points)
-        return Course(points, sparse=length * 2 <= longest or length == 1)
+        return points
 
     def _place(self, plan: Plan, alerts: Sequence[tuple[int, str]]) -> None:
         width, height = (72.0 * side for side in self.figure.get_size_inches())

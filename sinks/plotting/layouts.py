@@ -7,8 +7,10 @@ drawn is not known here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
+from m.metrics.named import expert_of
 from sinks.plotting.colors import CYCLE, nth
 from sinks.plotting.config import (
     DEFAULT_CYCLE,
@@ -20,6 +22,9 @@ from sinks.plotting.config import (
 )
 from sinks.plotting.naming import is_validation, kind_of, trained_beside, words
 from sinks.plotting.plan import Panel, Plan, Series
+
+USUAL_SMOOTHING: Final = 0.95
+"""The factor for single experts where none is given: the newest 20 points have about two thirds of the weight."""
 
 
 class ConfiguredLayout:
@@ -46,7 +51,8 @@ class ConfiguredLayout:
                 if metric.plot_index == index and metric.metric_name in names
             )
             panels.append(panel_of(plot, series))
-        return Plan(int(config.subplot_rows), int(config.subplot_cols), size_of(config), tuple(panels))
+        plan = Plan(int(config.subplot_rows), int(config.subplot_cols), size_of(config), tuple(panels))
+        return smoothed(plan, config.smoothing, of_experts=0.0)
 
 
 def _paints_of(index: int, config: TrainingVisualizerConfig) -> dict[str, dict[str, Any]]:
@@ -108,6 +114,28 @@ def painted(names: Sequence[str], cycle: Sequence[str] = CYCLE, **more: Any) -> 
         Series(name, name, *colors[name], front=is_validation(name), tone=beside[name] is not None, **more)
         for name in names
     ]
+
+
+def smoothed(plan: Plan, smoothing: float | Mapping[str, float] | None, *, of_experts: float = USUAL_SMOOTHING) -> Plan:
+    """``plan`` with the averages that ``smoothing`` asks for: for all, or for metrics by name. Where it does not say,
+    the lines of single experts have ``of_experts`` and the others none."""
+    named = smoothing if isinstance(smoothing, Mapping) else {}
+
+    def factor_of(name: str) -> float:
+        if smoothing is None or isinstance(smoothing, Mapping):
+            return 0.0 if expert_of(name) is None else of_experts
+        return 0.0 if kind_of(name) == "learning rate" else float(smoothing)
+
+    def series_with(series: Series) -> Series:
+        if series.name in named:
+            return replace(series, smoothing=float(named[series.name]), always_smooth=True)
+        return replace(series, smoothing=factor_of(series.name))
+
+    def panel_with(panel: Panel) -> Panel:
+        below = None if panel.below is None else panel_with(panel.below)
+        return replace(panel, series=tuple(map(series_with, panel.series)), below=below)
+
+    return replace(plan, panels=tuple(map(panel_with, plan.panels)))
 
 
 def loss_config(update_interval: int = 100) -> TrainingVisualizerConfig:

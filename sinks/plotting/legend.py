@@ -41,16 +41,24 @@ def arranged(lines: Sequence[tuple[Line2D, str]], width: float, style: Style) ->
     """``lines`` with their labels, in as few rows as fit into ``width`` points, but `MOST_ROWS` at most."""
     entries = [(line, drawable(label, 40)) for line, label in lines]
     kept = len(entries)
-    while kept:
-        shown = entries[:kept]
-        if kept < len(entries):
-            shown.append((Line2D([], [], linestyle="none", marker="none"), f"+{len(entries) - kept} more"))
-        cols, total = _columns([label for _, label in shown], width, style.letters)
-        rows = -(-len(shown) // cols)
-        if rows <= MOST_ROWS or kept == 1:
-            return LegendRows(shown, cols, rows, total)
-        kept = max(1, min(kept - 1, cols * MOST_ROWS - 1))
-    return LegendRows()
+    found = _rows(entries, kept, width, style)
+    while found.rows > MOST_ROWS and kept > 1:
+        kept = max(1, min(kept - 1, found.cols * MOST_ROWS - 1))
+        found = _rows(entries, kept, width, style)
+    while kept < len(entries) and (more := _rows(entries, kept + 1, width, style)).rows <= MOST_ROWS:
+        kept, found = kept + 1, more
+    return found
+
+
+def _rows(entries: Sequence[tuple[Line2D, str]], kept: int, width: float, style: Style) -> LegendRows:
+    """The first ``kept`` of the entries, and how many more there are."""
+    shown = list(entries[:kept])
+    if not shown:
+        return LegendRows()
+    if kept < len(entries):
+        shown.append((Line2D([], [], linestyle="none", marker="none"), f"+{len(entries) - kept} more"))
+    cols, total = _columns([label for _, label in shown], width, style.letters)
+    return LegendRows(shown, cols, -(-len(shown) // cols), total)
 
 
 def _columns(labels: Sequence[str], width: float, size: float) -> tuple[int, float]:
@@ -63,11 +71,11 @@ def _columns(labels: Sequence[str], width: float, size: float) -> tuple[int, flo
     return 1, min(total, width)
 
 
-def points_up(axes: Axes, lift: float) -> ScaledTranslation:
-    """A shift upwards by ``lift`` points."""
+def moved(axes: Axes, right: float, up: float) -> ScaledTranslation:
+    """A shift by so many points."""
     figure = axes.figure
     assert figure is not None  # only an Axes that was removed has none
-    return ScaledTranslation(0.0, lift / 72.0, figure.dpi_scale_trans)
+    return ScaledTranslation(right / 72.0, up / 72.0, figure.dpi_scale_trans)
 
 
 def draw_legend(axes: Axes, rows: LegendRows, lift: float, style: Style, *, at_right: bool) -> Legend | None:
@@ -78,7 +86,7 @@ def draw_legend(axes: Axes, rows: LegendRows, lift: float, style: Style, *, at_r
     if not rows.entries:
         return None
     ordered = [entry for col in range(rows.cols) for entry in rows.entries[col :: rows.cols]]
-    above = points_up(axes, lift)
+    above = moved(axes, 0.0, lift)
     # A label that begins with "_" would be left out, so the real labels are set afterwards.
     legend = axes.legend(
         [line for line, _ in ordered],

@@ -43,6 +43,34 @@ def set_looks(line: Line2D, series: Series, style: Style) -> None:
     line.set(solid_joinstyle="round", dash_joinstyle="round", solid_capstyle="round", dash_capstyle="butt")
 
 
+def set_average_looks(line: Line2D, series: Series, style: Style) -> None:
+    """The same for the moving average in front of it."""
+    set_looks(line, series, style)
+    line.set_label(f"_{average_label(series)}")  # who looks for the metrics among the lines finds each once
+    line.set(linewidth=1.5 * series.width * style.line, zorder=FRONT + (0.5 if series.front else 0.3))
+
+
+def average_label(series: Series) -> str:
+    """What a legend calls it."""
+    return f"EMA {series.smoothing:g}"
+
+
+def set_average(line: Line2D, raw: Line2D, series: Series, course: Course, style: Style) -> None:
+    """Give ``line`` the average of ``course``, and make ``raw``, the values behind it, faint where there is one."""
+    average = course.points.average
+    behind = average is not None
+    raw.set(
+        alpha=series.alpha * (style.faint if behind else 1.0),
+        linewidth=series.width * style.line * (0.7 if behind else 1.0),
+    )
+    line.set_visible(behind)
+    if average is None:
+        return
+    line.set_data(average.x, average.y)
+    line.set_marker("o" if average.alone.size else "none")
+    line.set_markevery(average.alone.tolist() if average.alone.size else None)
+
+
 def set_points(line: Line2D, course: Course) -> None:
     """Give ``line`` its data. Sparse metrics have markers, others only at points without a neighbour."""
     points = course.points

@@ -68,6 +68,7 @@ class _Image:
             title=told.title,
             newest=told.newest,
             alerts=told.alerts,
+            second=told.second,
             room=0.0 if last else told.room,
         )
         if self._pixels:

@@ -9,10 +9,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from m.metrics.layers import layer_of
 from m.metrics.named import expert_of
 from sinks.plotting.colors import CYCLE, nth
 from sinks.plotting.config import MetricConfig, PlotConfig, TrainingVisualizerConfig, whole_number
-from sinks.plotting.layouts import painted, panel_of, size_of
+from sinks.plotting.layouts import painted, panel_of, size_of, smoothed
 from sinks.plotting.naming import is_task_metric, kind_of
 from sinks.plotting.plan import HeatMap, Panel, Plan, RightAxis, Series
 
@@ -23,6 +24,11 @@ _INDICATORS: Final = {
     "expert_entropy": "entropy (nats)",
     "load_balance": "balance",
     "routing_loss": "loss",
+}
+_OVER_LAYERS: Final = {
+    "load_balance": "mean of layers",
+    "load_balance_worst": "worst layer",
+    "dead_experts": "dead experts, all layers",
 }
 
 
@@ -40,7 +46,7 @@ def moe_config(update_interval: int = 1) -> TrainingVisualizerConfig:
             PlotConfig("Loss", "loss", yscale="log", color_cycle=list(CYCLE)),
             PlotConfig("Task metrics", "error", color_cycle=list(CYCLE)),
             PlotConfig("Expert utilization", "share of tokens", color_cycle=list(CYCLE)),
-            PlotConfig("Throughput", "samples / s", color_cycle=list(CYCLE)),
+            PlotConfig("Throughput", "samples/s", color_cycle=list(CYCLE)),
         ],
         metrics=[MetricConfig(name, index) for index, panel in enumerate(names) for name in panel],
     )
@@ -50,6 +56,7 @@ class MoeLayout:
     """Four panels; custom metrics whose names say that they speak of the task join the second.
 
     With ``n_experts`` the experts' utilization is drawn too, as lines or, past `MOST_EXPERT_LINES`, as a heat map.
+    Where it is given by layer, a heat map of the layers is drawn in any case.
     """
 
     def __init__(self, config: TrainingVisualizerConfig, n_experts: int | None = None) -> None:
@@ -68,7 +75,7 @@ class MoeLayout:
             experts_panel(experts, names, self._n_experts),
             throughput_panel(throughput, names),
         )
-        return Plan(2, 2, size_of(self._config), panels)
+        return smoothed(Plan(2, 2, size_of(self._config), panels), self._config.smoothing)
 
 
 def task_panel(plot: PlotConfig, names: Sequence[str]) -> Panel:
@@ -81,7 +88,11 @@ def task_panel(plot: PlotConfig, names: Sequence[str]) -> Panel:
 
 
 def experts_panel(plot: PlotConfig, names: Sequence[str], n_experts: int | None) -> Panel:
-    """The indicators of how evenly the experts are used; with ``n_experts``, below each one's utilization."""
+    """The indicators of how evenly the experts are used; with ``n_experts``, below each one's utilization. By layer:
+    a map of the layers' variation, and below it how well the loads are balanced in all of them."""
+    layers = [(found[1], name) for name in names if (found := layer_of(name)) is not None and found[0] == "load_cv"]
+    if layers:
+        return _layers_panel(plot, names, layers)
     indicators = [name for name in _INDICATORS if name in names]
     experts = sorted((expert, name) for name in names if (expert := expert_of(name)) is not None)
     evenness = _evenness_panel(plot, indicators)
@@ -97,6 +108,18 @@ def experts_panel(plot: PlotConfig, names: Sequence[str], n_experts: int | None)
         for index, (expert, name) in enumerate(experts)
     ]
     return panel_of(plot, lines, fair_among=count, below=below)
+
+
+def _layers_panel(plot: PlotConfig, names: Sequence[str], layers: Sequence[tuple[str, str]]) -> Panel:
+    present = [name for name in _OVER_LAYERS if name in names]
+    series = [replace(each, label=_OVER_LAYERS[each.name]) for each in painted(present, plot.color_cycle)]
+    label = "load balance"
+    if "dead_experts" in present:
+        below = panel_of(plot, **_split(series, ["dead_experts"], "dead", from_zero=True), title="", ylabel=label)
+    else:
+        below = panel_of(plot, series, title="", ylabel=label)
+    heat_map = HeatMap(tuple(layers), len(layers), tuple(f"dead_experts/{layer}" for layer, _ in layers))
+    return panel_of(plot, (), ylabel="layer", grid=False, heat_map=heat_map, below=replace(below, from_zero=True))
 
 
 def _evenness_panel(plot: PlotConfig, names: Sequence[str]) -> Panel:
@@ -115,10 +138,10 @@ def throughput_panel(plot: PlotConfig, names: Sequence[str]) -> Panel:
     present = [name for name in ("samples_per_sec", "tokens_per_sec") if name in names]
     series = painted(present, plot.color_cycle)
     if len(present) < 2:
-        label = "tokens / s" if present == ["tokens_per_sec"] else plot.ylabel
+        label = "tokens/s" if present == ["tokens_per_sec"] else plot.ylabel
         return panel_of(plot, series, ylabel=label, from_zero=True)
     # as a rule one is a multiple of the other: without the headroom the two curves would lie on each other
-    split = _split(series, ["tokens_per_sec"], "tokens / s", from_zero=True, headroom=0.3)
+    split = _split(series, ["tokens_per_sec"], "tokens/s", from_zero=True, headroom=0.3)
     return panel_of(plot, from_zero=True, **split)
 
 

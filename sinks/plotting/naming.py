@@ -6,6 +6,8 @@ import re
 from collections.abc import Collection
 from typing import Final
 
+from m.metrics.layers import layer_of
+
 LOSS_WORDS: Final = frozenset({"loss", "losses", "nll", "bce", "elbo", "perplexity", "ppl"})
 ERROR_WORDS: Final = frozenset(
     {"error", "errors", "err", "rmse", "mse", "mae", "mape", "wer", "cer", "distance", "deviation", "residual"}
@@ -18,7 +20,7 @@ SCORE_WORDS: Final = frozenset(
 )
 RATE_WORDS: Final = frozenset({"lr", "learningrate"})
 MEMORY_UNITS: Final = frozenset({"kb", "mb", "gb", "kib", "mib", "gib", "bytes"})
-EXPERT_INDICATORS: Final = ("expert_entropy", "load_balance", "routing_loss")
+EXPERT_INDICATORS: Final = ("expert_entropy", "load_balance", "load_balance_worst", "dead_experts", "routing_loss")
 
 _VALIDATION: Final = ("val", "valid", "validation", "eval", "dev", "test")
 _SPLIT = re.compile(r"[^a-zA-Z0-9]+")
@@ -39,7 +41,7 @@ def kind_of(name: str) -> str | None:
     ``"perplexity"``, ``"error"``, ``"score"``, ``"experts"``.
     """
     found = words(name)
-    if name in EXPERT_INDICATORS:
+    if name in EXPERT_INDICATORS or layer_of(name) is not None:
         return "experts"
     if "per" in found and found[-1:] in (["sec"], ["second"], ["s"]):
         return "throughput"

@@ -57,7 +57,7 @@ class News:
             told = self._told.get(name)
             if told is None or told.history is not histories[name]:
                 yield self._begin(name, histories[name])
-        now = Show(plan, shown.title, shown.newest, shown.alerts, shown.room, shown.style)
+        now = Show(plan, shown.title, shown.newest, shown.alerts, shown.room, shown.second, shown.style)
         if now != self._show:
             self._show = now
             yield show(now)

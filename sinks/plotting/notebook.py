@@ -46,6 +46,7 @@ class NotebookOutput:
             title=shown.title,
             newest=shown.newest,
             alerts=shown.alerts,
+            second=shown.second,
             room=0.0 if last else BLIT_ROOM,  # each millisecond is one of the training
         )
         self._figure.draw()

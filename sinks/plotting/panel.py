@@ -21,14 +21,16 @@ from m.metrics.history import History
 from sinks.plotting.dress import dress, new_axes, show_grid
 from sinks.plotting.glyphs import drawable, fitted, plain, width_of
 from sinks.plotting.heatmap import HeatMapView
-from sinks.plotting.legend import LegendRows, arranged, draw_legend, points_up
+from sinks.plotting.legend import LegendRows, arranged, draw_legend, moved
 from sinks.plotting.limits import Limits, calm, calm_log, padded, symlog_threshold
-from sinks.plotting.lines import FRONT, Course, set_looks, set_points
-from sinks.plotting.plan import Panel
+from sinks.plotting.lines import FRONT, Course, average_label, set_average, set_average_looks, set_looks, set_points
+from sinks.plotting.milestones import SecondScale
+from sinks.plotting.plan import Panel, Series
 from sinks.plotting.points import Floats, Points, note_of
 from sinks.plotting.said import Said
+from sinks.plotting.second_axis import SecondAxisView
 from sinks.plotting.styles import Style
-from sinks.plotting.ticks import limit_ticks, set_step_ticks, set_value_ticks
+from sinks.plotting.ticks import AlikeNumbers, limit_ticks, set_step_ticks, set_value_ticks
 
 _MOST_MARKS: Final = 300
 _PAD: Final = 4.0
@@ -47,17 +49,20 @@ class PanelView:
         self._numbers_width = 0.0
         self._plan: Panel | None = None
         self._lines: dict[str, Line2D] = {}
+        self._averages: dict[str, Line2D] = {}
         self._legend_keys: dict[bool, object] = {}
         self._legends = {False: LegendRows(), True: LegendRows()}
         self._stacked = False  # whether the two legends do not fit beside each other
         self._above = 0.0
-        self._note_text = ""
+        self._note_text = self._remark_text = ""
+        self._unit: str | None = None  # the larger one that the left-hand axis counts in
         self.steps: tuple[float, float] | None = None
         """First and last step of the data; None without any."""
         self.broken: Floats = np.empty(0)
         """Steps at which a value was NaN or infinite."""
         self._right: Axes | None = None
         self._heat: HeatMapView | None = None
+        self._second: SecondAxisView | None = None
         self.axes = new_axes(figure, style)
         self.axes.set_ylim(0.1, 1.0)
         set_step_ticks(self.axes.xaxis)
@@ -74,8 +79,9 @@ class PanelView:
         self._empty.set(
             color=style.dim, fontsize=style.labels, ha="center", va="center", fontstyle="normal", fontweight="normal"
         )
-        self._note = plain(self.axes.text(1.0, 1.0, ""))
-        self._note.set(color=style.dim, fontsize=style.letters, ha="right", va="baseline", fontweight="normal")
+        self._note, self._remark = (plain(self.axes.text(1.0, 1.0, "")) for _ in range(2))
+        for words in (self._note, self._remark):
+            words.set(color=style.dim, fontsize=style.letters, ha="right", va="baseline", fontweight="normal")
 
     # -- what is shown ------------------------------------------------------------------------------------------------
 
@@ -88,8 +94,9 @@ class PanelView:
         *,
         room: float = 0.0,
         leave: Collection[Axes] = (),
-    ) -> None:
-        """Make the artists say what ``plan`` and the data do. The time axis and the places come later.
+    ) -> list[Points]:
+        """Make the artists say what ``plan`` and the data do. The time axis and the places come later. Gives what the
+        lines draw.
 
         ``room``: so much of a vertical axis may stay empty so that it need not move. The limits of the axes
         in ``leave`` are somebody else's.
@@ -99,12 +106,15 @@ class PanelView:
         points = [courses[series.name].points for series in plan.series]
         for series in plan.series:
             set_points(self._lines[series.name], courses[series.name])
+            if series.name in self._averages:
+                line, raw = self._averages[series.name], self._lines[series.name]
+                set_average(line, raw, series, courses[series.name], self._style)
         self.steps = union([each.steps for each in points])
         self.broken = np.concatenate([np.empty(0), *(each.broken for each in points)])
-        self._note_text = note_of(points)
+        self._remark_text = ""
         if self._heat is not None and plan.heat_map is not None:
             self.steps = self._heat.show(plan.heat_map, histories, newest)
-            self._note_text = self._heat.note
+            self._remark_text = self._heat.note
         else:
             for right in (False, True):
                 found = [courses[each.name].points for each in plan.series if each.right is right]
@@ -117,6 +127,14 @@ class PanelView:
             self._empty.set_visible(not there)
             show_grid(self.axes, self._style, plan.grid and there)
             self.axes.tick_params(axis="x", which="major", bottom=there, labelbottom=numbers)
+        return points
+
+    def set_note(self, points: Sequence[Points]) -> None:
+        """Own up to what the lines of ``points``, those of the panel and of the part below it, cannot show."""
+        self._note_text = note_of(points)
+        some = any(each.nan or each.infinite for each in points)
+        if self._said.new("note", some):
+            self._note.set_color(self._style.broken if some else self._style.dim)
 
     def set_steps(self, first: float, last: float, alerts: Sequence[int], leave: Collection[Axes] = ()) -> None:
         """Set the time axis, unless it is one of those in ``leave``, and the marks on it."""
@@ -130,13 +148,21 @@ class PanelView:
         at = [step for step in alerts if first <= step <= last] if self.steps is not None else []
         self._alerts.set_data([x for step in at for x in (step, step, math.nan)], [0.0, 1.0, math.nan] * len(at))
 
+    def set_second(self, scale: SecondScale | None) -> None:
+        """Have the second axis say ``scale`` of the steps that are set; without any data there is none."""
+        if scale is None or self.steps is None:
+            return
+        if self._second is None:
+            self._second = SecondAxisView(self.axes, self._style)
+        self._second.show(scale)
+
     # -- where it is --------------------------------------------------------------------------------------------------
 
     def header(self, width: float) -> float:
         """Height in points that title and legends need above axes that are ``width`` points wide."""
         assert self._plan is not None  # shown before it is placed
         for right in (False, True):
-            entries = [(self._lines[each.name], each.label) for each in self._plan.series if each.right is right]
+            entries = self._entries([each for each in self._plan.series if each.right is right])
             if not right and self._fair.get_visible():
                 entries.append((self._fair, "fair share"))
             self._legends[right] = arranged(entries if self._plan.legend else [], width, self._style)
@@ -145,7 +171,23 @@ class PanelView:
         self._stacked = bool(left.rows and right_rows.rows) and not beside
         rows = left.rows + right_rows.rows if self._stacked else max(left.rows, right_rows.rows)
         self._above = HeatMapView.HEIGHT if self._heat is not None else rows * self._style.legend_row
-        return self._above + _PAD + (self._style.title_row if self._plan.title else 0.0)
+        second = 0.0 if self._second is None else self._style.letters + 5.0
+        return self._above + _PAD + second + (self._style.title_row if self._plan.title else 0.0)
+
+    def _entries(self, series: Sequence[Series]) -> list[tuple[Line2D, str]]:
+        """Of the legend of one axis. A single curve with an average and the average have one each; of several, the
+        averages stand for the curves, and a remark says so."""
+        averaged = [each for each in series if each.name in self._averages and self._averages[each.name].get_visible()]
+        entries = []
+        for each in series:
+            if each not in averaged or len(averaged) == 1:
+                entries.append((self._lines[each.name], each.label))
+            if each in averaged:
+                entries.append((self._averages[each.name], each.label if len(averaged) > 1 else average_label(each)))
+        if len(averaged) > 1:
+            factors = {each.smoothing for each in averaged}
+            self._remark_text = f"{average_label(averaged[0]) if len(factors) == 1 else 'EMA'}, raw faint"
+        return entries
 
     def numbers_width(self) -> float:
         """Width in points of the numbers on the left-hand axis."""
@@ -179,9 +221,17 @@ class PanelView:
             self._heat.place(left + width, bottom + height + lift, size)
         side = None if self._right is None else self._plan.right
         title_at = header - self._style.title_row + 3.5
-        words = (self._plan.title, self._plan.xlabel, self._plan.ylabel, self._plan.below is None, side)
+        words = (
+            self._remark_text,
+            self._unit,
+            self._plan.title,
+            self._plan.xlabel,
+            self._plan.ylabel,
+            self._plan.below is None,
+            side,
+        )
         if self._said.new("words", title_at, width, height, self._note_text, *words):
-            self._write(title_at, width, height + 12.0)
+            self._write(title_at, width, height + (12.0 if self._plan.title else 24.0))
         for right, axes in ((False, self.axes), (True, self._right)):
             rows = self._legends[right]
             key = (rows.key(), lift)
@@ -202,10 +252,13 @@ class PanelView:
 
     def _follow(self, plan: Panel) -> None:
         """Another plan: lines come, go or change their looks; what stays is kept."""
+        if plan.larger is None and self._unit is not None:
+            self._unit = None
+            self._said.forget("unit")
+            set_value_ticks(self.axes.yaxis, *self._scale)
         self._plan = plan
         wanted = {series.name: series for series in plan.series}
-        for name in [name for name in self._lines if name not in wanted]:
-            self._lines.pop(name).remove()
+        self._forget([name for name in self._lines if name not in wanted])
         if plan.right is None and self._right is not None:
             self._forget_right()
         if plan.right is not None and self._right is None:
@@ -218,12 +271,18 @@ class PanelView:
             axes = self._right if series.right and self._right is not None else self.axes
             line = self._lines.get(name)
             if line is not None and line.axes is not axes:
-                line.remove()
+                self._forget([name])
                 line = None
             if line is None:
-                line = self._lines[name] = Line2D([], [], animated=self._front)
-                axes.add_line(line)
+                line = self._lines[name] = self._line(axes)
             set_looks(line, series, self._style)
+            average = self._averages.get(name)
+            if not series.smoothing and average is not None:
+                self._averages.pop(name).remove()
+            elif series.smoothing:
+                if average is None:
+                    average = self._averages[name] = self._line(axes)
+                set_average_looks(average, series, self._style)
         if self._heat is not None and plan.heat_map is None:
             self._heat.remove()
             self._heat = None
@@ -233,10 +292,21 @@ class PanelView:
             self._heat = HeatMapView(self._figure, self.axes, self._style, front=self._front)
         self._fair.set_visible(False)
 
+    def _line(self, axes: Axes) -> Line2D:
+        line = Line2D([], [], animated=self._front)
+        axes.add_line(line)
+        return line
+
+    def _forget(self, names: Sequence[str]) -> None:
+        """Take these metrics off the panel."""
+        for name in names:
+            for lines in (self._lines, self._averages):
+                if name in lines:
+                    lines.pop(name).remove()
+
     def _forget_right(self) -> None:
         assert self._right is not None
-        for name in [name for name, line in self._lines.items() if line.axes is self._right]:
-            self._lines.pop(name).remove()
+        self._forget([name for name, line in self._lines.items() if line.axes is self._right])
         self._right.remove()
         self._right = None
         self._legend_keys.pop(True, None)
@@ -272,10 +342,20 @@ class PanelView:
         )
         if axes not in leave and axes.get_ylim() != wanted:
             axes.set_ylim(wanted)
+        if not right and scale == "linear" and self._plan.larger is not None:
+            self._use_unit(*self._plan.larger, axes.get_ylim()[1])
         if self._said.new(f"value ticks at {'right' if right else 'left'}", there):
             axes.tick_params(axis="y", which="major", left=there and not right, labelleft=there and not right)
             axes.tick_params(axis="y", which="major", right=there and right, labelright=there and right)
             axes.tick_params(axis="y", which="minor", left=there and not right)
+
+    def _use_unit(self, larger: float, name: str, highest: float) -> None:
+        """Have the left-hand axis count in the ``larger`` unit where its numbers would be long."""
+        large = highest >= 10.0 * larger
+        self._unit = name if large else None
+        if self._said.new("unit", large):
+            self.axes.yaxis.set_major_formatter(AlikeNumbers(larger if large else 1.0))
+            self._said.forget("numbers")
 
     def _set_fair(self, histories: Sequence[History], among: int) -> None:
         means = [summary.mean for summary in (history.summary() for history in histories) if summary.count]
@@ -302,9 +382,14 @@ class PanelView:
     def _write(self, lift: float, width: float, height: float) -> None:
         """Title and note ``lift`` points above the axes, and the axis labels."""
         assert self._plan is not None
-        self._note.set_text(self._note_text)
-        self._note.set_transform(self.axes.transAxes + points_up(self.axes, lift))
-        taken = width_of(self._note_text, self._style.letters) + 10.0 if self._note_text else 0.0
+        taken, remark = 0.0, self._remark_text
+        said = " ".join((drawable(self._plan.title), remark, self._note_text))
+        if width_of(said, self._style.title) > width:
+            remark = remark.split(",")[0]  # the title is more
+        for artist, text in ((self._note, self._note_text), (self._remark, remark)):
+            artist.set_text(text)
+            artist.set_transform(self.axes.transAxes + moved(self.axes, -taken, lift))
+            taken += width_of(text, self._style.letters) + 10.0 if text else 0.0
         room = max(width - taken, 0.3 * width)
         title = fitted(drawable(self._plan.title), room, self._style.title, bold=True) if self._plan.title else ""
         artist = self.axes.set_title(title, loc="center", x=0.0, y=1.0, pad=lift)
@@ -313,7 +398,7 @@ class PanelView:
         )
         xlabel = drawable(self._plan.xlabel) if self._plan.below is None else ""
         self._label(self.axes.set_xlabel(xlabel, labelpad=2.0, loc="center"), width)
-        self._label(self.axes.set_ylabel(drawable(self._plan.ylabel), labelpad=3.0, loc="center"), height)
+        self._label(self.axes.set_ylabel(drawable(self._unit or self._plan.ylabel), labelpad=3.0, loc="center"), height)
         if self._right is not None and self._plan.right is not None:
             side = self._plan.right
             color = None if side.color is None else self._style.color(side.color)

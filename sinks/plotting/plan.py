@@ -26,6 +26,10 @@ class Series:
     """Whether it is measured on the right-hand axis."""
     front: bool = False
     """Whether it is drawn over the others, such as validation over training."""
+    smoothing: float = 0.0
+    """Factor of the moving average that is drawn in front of it, below 1.0; 0.0: none."""
+    always_smooth: bool = False
+    """Whether it is smoothed even where it is sparse."""
     named: bool = False
     """Whether the user asked for this colour, so that no style may draw another."""
     tone: bool = False
@@ -46,12 +50,15 @@ class RightAxis:
 
 @dataclass(slots=True, frozen=True)
 class HeatMap:
-    """Many experts over time as an image instead of lines."""
+    """Many experts, or layers, over time as an image instead of lines."""
 
-    experts: tuple[tuple[int, str], ...]
-    """Id and metric name of each row, from below."""
+    experts: tuple[tuple[int | str, str], ...]
+    """Id, or label of the layer, and metric name of each row, from below."""
     among: int
     """How many experts there are, those without a row included: their number makes the fair share."""
+    dead: tuple[str, ...] | None = None
+    """Rows are layers: the metrics in ``experts`` are coefficients of variation, and these say, for each row, how many
+    experts are dead. None: rows are experts, and their metrics loads."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -70,6 +77,9 @@ class Panel:
     right: RightAxis | None = None
     fair_among: int | None = None
     """The number of experts whose fair share is drawn as a dotted line; None draws none."""
+    larger: tuple[float, str] | None = None
+    """A larger unit than that of ``ylabel``, and how many of those it is: used where the numbers are longer than four
+    digits. None: there is none."""
     heat_map: HeatMap | None = None
     """Drawn instead of lines."""
     below: Panel | None = None

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from m.metrics import buckets
 from m.metrics.history import History, Kept
+from sinks.plotting.smoothing import average, settled_after
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Indices: TypeAlias = npt.NDArray[np.intp]
@@ -50,24 +51,42 @@ class Points:
     """Values that a log axis leaves out."""
     together: int = 1
     """Points of a cell, of which at most the extremes, the ends and a gap are drawn."""
+    average: Average | None = None
+    """The moving average in front; None where none is asked for."""
 
 
-def points_of(history: History, *, log: bool = False, newest: int | None = None, most: int = MOST_POINTS) -> Points:
-    """What to draw of ``history``, or of its ``newest`` points: about ``most`` points.
+@dataclass(slots=True, frozen=True)
+class Average:
+    """A moving average as a line."""
+
+    x: Floats
+    y: Floats
+    """NaN where the line is broken."""
+    alone: Indices
+    """Positions of points without a neighbour."""
+
+
+def points_of(
+    history: History,
+    *,
+    log: bool = False,
+    newest: int | None = None,
+    most: int = MOST_POINTS,
+    smoothing: float = 0.0,
+) -> Points:
+    """What to draw of ``history``, or of its ``newest`` points: about ``most`` points. With a ``smoothing`` above 0.0
+    their moving average comes along (`sinks.plotting.smoothing`).
 
     NaN, infinities and, on a ``log`` axis, values that are not positive interrupt the line and are counted. A step
     that goes backwards begins a new piece of line; nothing is sorted or dropped. Of many points the extremes stay, and
     the work does not grow with the length of the run. More ``newest`` points than are kept raw begin with a bucket.
     """
     kept = history.kept(newest)
-    x: Floats = np.frombuffer(kept.steps) if kept.steps else np.empty(0)
-    y: Floats = np.frombuffer(kept.values) if kept.values else np.empty(0)
+    x, y = _raw(kept)
     older = older_buckets(kept, newest)
     if not x.size and not older.shape[1]:
         return Points(x, y, np.empty(0, np.intp), 0, None, None, x, 0, 0, 0)
-    total = kept.start + x.size
-    before = kept.folded.last_step if older.shape[1] else None
-    size, table = _cells(older, x, y, kept.start, before, total if newest is None else min(newest, total), most)
+    size, table = _table(kept, older, newest, most)
     line_x, line_y = _line(table, log=log)
     low = table[(buckets.LEAST_POSITIVE if log else buckets.LEAST) + 2]
     high = table[buckets.GREATEST + 2]
@@ -87,7 +106,39 @@ def points_of(history: History, *, log: bool = False, newest: int | None = None,
         infinite=infinite,
         not_positive=not_positive if log else 0,
         together=size,
+        average=_average(history, table, newest, most, smoothing, log=log) if smoothing else None,
     )
+
+
+def _raw(kept: Kept) -> tuple[Floats, Floats]:
+    return (
+        np.frombuffer(kept.steps) if kept.steps else np.empty(0),
+        np.frombuffer(kept.values) if kept.values else np.empty(0),
+    )
+
+
+def _table(kept: Kept, older: Floats, newest: int | None, most: int) -> tuple[int, Floats]:
+    """The buckets to draw, ``older`` ones and raw points, and how many points each of them stands for."""
+    x, y = _raw(kept)
+    total = kept.start + x.size
+    before = kept.folded.last_step if older.shape[1] else None
+    return _cells(older, x, y, kept.start, before, total if newest is None else min(newest, total), most)
+
+
+def _average(history: History, table: Floats, newest: int | None, most: int, factor: float, *, log: bool) -> Average:
+    """The average of what ``table`` holds. Of the ``newest`` points it remembers those before them: what it says of a
+    point must not change while the window moves on."""
+    first = table[buckets.START, 0]
+    if newest is not None:
+        reach = newest + settled_after(factor)
+        kept = history.kept(reach)
+        table = _table(kept, older_buckets(kept, reach), reach, most)[1]
+    index, x, y = average(table, factor)
+    inside = index >= first
+    x, y = x[inside], y[inside]
+    drawn = y > 0.0 if log else ~np.isnan(y)
+    y = np.where(drawn, np.clip(y, NEAREST if log else -FARTHEST, FARTHEST), np.nan)
+    return Average(x, y, _alone(y))
 
 
 def older_buckets(kept: Kept, newest: int | None) -> Floats:

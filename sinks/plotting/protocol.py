@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from m.metrics.history import Folded, Kept
 from m.metrics.running import Running
+from sinks.plotting.milestones import SecondScale
 from sinks.plotting.plan import HeatMap, Panel, Plan, RightAxis, Series
 
 HELLO: Final = b"h"
@@ -58,6 +59,8 @@ class Show:
     """Steps and rules."""
     room: float = 0.0
     """So much of an axis may stay empty so that its limits need not move with every point."""
+    second: SecondScale | None = None
+    """What a second axis says; None: there is none."""
     style: str = "screen"
     """A name of `sinks.plotting.styles`."""
 
@@ -91,7 +94,16 @@ def read_show(body: bytes) -> Show:
     """What `show` was given."""
     content = read_words(body)
     alerts = tuple((int(step), str(rule)) for step, rule in content["alerts"])
-    return Show(_plan(content["plan"]), content["title"], content["newest"], alerts, content["room"], content["style"])
+    second = content["second"]
+    return Show(
+        _plan(content["plan"]),
+        content["title"],
+        content["newest"],
+        alerts,
+        content["room"],
+        None if second is None else SecondScale(second["kind"], tuple(second["steps"]), tuple(second["values"])),
+        content["style"],
+    )
 
 
 def points(number: int, steps: array[float], values: array[float]) -> bytes:
@@ -202,9 +214,12 @@ def _panel(content: dict[str, Any]) -> Panel:
         "right": None if right is None else RightAxis(**right),
         "heat_map": None if heat_map is None else _heat_map(heat_map),
         "below": None if below is None else _panel(below),
+        "larger": None if content["larger"] is None else tuple(content["larger"]),
     }
     return Panel(**{**content, **parts})
 
 
 def _heat_map(content: dict[str, Any]) -> HeatMap:
-    return HeatMap(tuple((expert, name) for expert, name in content["experts"]), content["among"])
+    dead = content["dead"]
+    experts = tuple((expert, name) for expert, name in content["experts"])
+    return HeatMap(experts, content["among"], None if dead is None else tuple(dead))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from m.metrics.named import NamedHistories
+from sinks.plotting.milestones import SecondScale
 from sinks.plotting.plan import Layout, Plan
 
 UNSEEN_ROOM: Final = 0.03
@@ -28,6 +29,8 @@ class Shown:
     """Steps and rules to mark."""
     room: float = 0.0
     """So much of an axis may stay empty so that its limits need not move with every point."""
+    second: SecondScale | None = None
+    """What a second axis says; None: there is none."""
     style: str = "screen"
     """A name of `sinks.plotting.styles`."""
 
@@ -40,4 +43,5 @@ def drawn_names(plan: Plan) -> list[str]:
             names.update(dict.fromkeys(series.name for series in part.series))
             if part.heat_map is not None:
                 names.update(dict.fromkeys(name for _, name in part.heat_map.experts))
+                names.update(dict.fromkeys(part.heat_map.dead or ()))
     return list(names)

@@ -28,6 +28,7 @@ from sinks.plotting.automatic import AutomaticLayout
 from sinks.plotting.budget import DrawBudget
 from sinks.plotting.config import DEFAULT_TITLE, TrainingVisualizerConfig, check_style, validate
 from sinks.plotting.layouts import ConfiguredLayout, custom_config, loss_config, size_of
+from sinks.plotting.milestones import Milestones, SecondScale
 from sinks.plotting.moe import MoeLayout, moe_config
 from sinks.plotting.plan import Layout
 from sinks.plotting.saving import checked_path, save
@@ -62,8 +63,12 @@ class PlotSink:
     most ``draw_budget`` of the time. ``"off"`` is nowhere; ``"auto"`` is the cell in a notebook, else a window where
     there is a screen, else nowhere. When the window is closed or cannot be had, that is a line in the log, and the run
     goes on. Of a training in several processes only the one of rank ``on_rank`` shows and prints anything by itself,
-    with None each of them; the rank is looked up at the first point of a run (`m.metrics.rank`). ``where``, the
-    keywords of this paragraph, take the place of what ``config`` says.
+    with None each of them; the rank is looked up at the first point of a run (`m.metrics.rank`).
+
+    ``style`` is how it looks: ``"screen"``, ``"dark"`` or ``"paper"``. ``smoothing`` is the factor of a moving average
+    in front of each curve, or a mapping of metrics to such factors; ``second_axis`` puts ``"time"`` or ``"tokens"``
+    along the top (see `TrainingVisualizerConfig`). ``where``, the keywords of these two paragraphs, take the place of
+    what ``config`` says.
 
     Asked for by `figure`, `force_update` or `save_plot`, the figure shows every point up to that moment; of thousands
     it shows the extremes, and every one of them. All of these may be called from any thread, before the first snapshot
@@ -152,6 +157,8 @@ class PlotSink:
             raise TypeError(f"unknown keyword {unknown[0]!r}; where a plot appears is said by {known}")
         self._config = config = replace(config, **where)
         validate(config)
+        if isinstance(config.smoothing, Mapping):
+            config.smoothing = dict(config.smoothing)
         self._layout = layout_of(config)
         place = Place(**{field.name: getattr(config, field.name) for field in fields(Place)})
         self._budget = DrawBudget(float(config.draw_budget))
@@ -170,9 +177,12 @@ class PlotSink:
 
     def _begin(self) -> None:
         self._numbers = NamedHistories(self._settings, clock=self._clock)
-        self._record = self._numbers.record
+        axis = self._config.second_axis
+        self._milestones = None if axis is None else Milestones(axis, self._clock)
+        self._record = self._numbers.record if axis is None else self._record_both
         self._alerts: deque[tuple[int, str]] = deque(maxlen=MOST_ALERTS)
         self._interval_of_last: int | None = None
+        self._saved: list[str] = []
         self._speaks = True
         self._budget.begin()
 
@@ -191,6 +201,8 @@ class PlotSink:
         with self._drawing:
             self._run = run
             self._begin()
+            if self._milestones is not None:
+                self._milestones.start()
 
     def record(self, snapshot: TrainingSnapshot) -> None:
         """Keep the snapshot's numbers. Draws nothing and takes no lock; for one thread at a time."""
@@ -229,6 +241,13 @@ class PlotSink:
         with self._drawing:
             return self._up_to_date().figure
 
+    @property
+    def written(self) -> list[str]:
+        """The files of this run: those that were saved, and the live image; for the closing summary."""
+        image = self._config.image_path
+        live = [] if image is None or self._interval_of_last is None or not self._speaks else [os.fspath(image)]
+        return [*live, *self._saved]
+
     def force_update(self) -> None:
         """Bring the figure up to date and draw it now, whatever the update interval.
 
@@ -258,6 +277,8 @@ class PlotSink:
                 figure = self._new_figure(style)
                 self._bring_up_to_date(figure)
             save(figure.figure, target, dpi=STYLE_BY_NAME[style].png_dpi)
+        if str(target) not in self._saved:
+            self._saved.append(str(target))
 
     def get_metrics_summary(self) -> dict[str, dict[str, float]]:
         """``current``, ``min``, ``max``, ``mean`` and ``count`` of every metric of this run, drawn or not.
@@ -279,6 +300,14 @@ class PlotSink:
 
     # -- parts --------------------------------------------------------------------------------------------------------
 
+    def _record_both(self, snapshot: TrainingSnapshot) -> None:
+        assert self._milestones is not None  # this is what a sink with a second axis records by
+        self._numbers.record(snapshot)
+        self._milestones.record(snapshot)
+
+    def _second(self) -> SecondScale | None:
+        return None if self._milestones is None else self._milestones.scale()
+
     def _next_interval(self, interval: int, step: int) -> None:
         if self._interval_of_last is None:
             self._speaks = self._config.on_rank is None or rank() == self._config.on_rank
@@ -298,6 +327,7 @@ class PlotSink:
             self._config.max_points,
             tuple(self._alerts),
             room,
+            self._second(),
             self._config.style,
         )
 
@@ -320,6 +350,7 @@ class PlotSink:
             title=self._title(),
             newest=self._config.max_points,
             alerts=tuple(self._alerts),
+            second=self._second(),
         )
 
     def _title(self) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from m.metrics.history import History
+from m.metrics.layers import layer_of
 from m.metrics.named import expert_of
 from m.metrics.text import harmless
 from sinks.plotting.text import LONGEST, short, shortened
@@ -45,8 +46,8 @@ def summary_table(
     ``of`` says which run it is, ``not_kept`` how many numbers found no place in ``histories``, ``drawing`` what the
     figure has cost. Columns that do not fit into ``width`` cells are left out, but for the newest numbers.
     """
-    experts = [name for name in histories if expert_of(name) is not None]
-    names = [name for name in histories if len(experts) <= MOST_EXPERT_ROWS or expert_of(name) is None]
+    experts = {name for name in histories if expert_of(name) is not None or layer_of(name) is not None}
+    names = [name for name in histories if len(experts) <= MOST_EXPERT_ROWS or name not in experts]
     left_out = [name for name in histories if name not in names[:MOST_ROWS]]
     rows: list[tuple[str, ...]] = [("", "current", "min", "max", "mean", "count", "")]
     for name in names[:MOST_ROWS]:

@@ -23,11 +23,15 @@ class StepNumbers(Formatter):
 class AlikeNumbers(Formatter):
     """Numbers of a linear axis, with one unit and as many decimals as they need together."""
 
+    def __init__(self, unit: float = 1.0) -> None:
+        """``unit`` is what the numbers count, such as 1000.0 for kilobytes of values in bytes."""
+        self._unit = unit
+
     def __call__(self, value: float, position: int | None = None) -> str:
-        return tick_text(value, 4)
+        return tick_text(value / self._unit, 4)
 
     def format_ticks(self, values: Sequence[float]) -> list[str]:
-        return tick_texts([float(value) for value in values])
+        return tick_texts([float(value) / self._unit for value in values])
 
 
 class LogTicks(Locator):

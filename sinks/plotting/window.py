@@ -194,6 +194,7 @@ class _Window:
             title=told.title,
             newest=told.newest,
             alerts=told.alerts,
+            second=told.second,
             room=0.0 if self._settled else told.room,
             leave=chosen,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -56,13 +57,22 @@ def closing_summary(
         rows += alerts(state.alerts, width, look, min(len(state.alerts), MOST_ALERTS))[0]
     for index, file in enumerate(files[:MOST_FILES]):
         more = f"  +{len(files) - MOST_FILES} more" if index == MOST_FILES - 1 and len(files) > MOST_FILES else ""
-        path = shorten(safe(file), max(width - _NAME - 1 - len(more), 4), look.glyphs.ellipsis)
+        path = shorten(safe(_from_here(file)), max(width - _NAME - 1 - len(more), 4), look.glyphs.ellipsis)
         rows.append(clip(((f" {'' if index else 'written':<{_NAME}}", PLAIN), (path, PLAIN), (more, look.dim)), width))
     if cost is not None and elapsed_s > 0:
         share = f"{100 * cost.cpu_s / elapsed_s:.2f} % of the time"
         frames = f", {cost.frames} frame{'' if cost.frames == 1 else 's'}"
         rows.append(clip(((f" {'display':<{_NAME}}", PLAIN), (share, PLAIN), (frames, PLAIN)), width))
     return rows
+
+
+def _from_here(file: str) -> str:
+    """A file below the working folder without that."""
+    try:
+        relative = os.path.relpath(file)
+    except (OSError, ValueError):  # the folder is gone, or on another drive
+        return file
+    return file if relative.startswith(os.pardir) else relative
 
 
 def _loss(name: str, course: Course, digits: int, width: int, look: Look) -> Row:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from m.examples.trajectory_3d.faults import FaultyTrainer
+from m.examples.trajectory_3d.faults import train_with
 from m.examples.trajectory_3d.training import StepResult, TrajectoryTrainer
 from m.hub.hub import MetricsHub
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.jsonl import JsonlSink
 from sinks.plotting.sink import PlotSink
-from sinks.plotting.summary import print_safely
 from sinks.terminal.config import VisualizationConfig
 from sinks.terminal.sink import TerminalSink
 
@@ -42,29 +41,27 @@ def run_demo(
     journal = JsonlSink(folder / "journal.jsonl")
     figure = PlotSink.moe(n_experts=experts) if plots else None
     terminal = TerminalSink(VisualizationConfig(table_update_interval=10))
-    trainer = trainer_of(total, experts, seed, fault)
+    results = training(total, experts, seed, fault)
     status = 0
-    with MetricsHub([journal, *([figure] if figure is not None else []), terminal]) as hub:
+    # the first is closed last: what the others print at the end stands above its summary
+    with MetricsHub([terminal, journal, *([figure] if figure is not None else [])]) as hub:
         hub.start(total_steps=total, description="trajectory MoE")
         try:
-            for result in trainer.train():
+            for result in results:
                 hub.emit(snapshot_of_step(result))
         except KeyboardInterrupt:
             status = 130
-    left = [f"journal  {os.path.relpath(journal.path)}"]
-    if figure is not None:
-        path = folder / "training.png"
-        figure.save_plot(path)
-        left.append(f"figure   {os.path.relpath(path)}")
-    print_safely("\n".join(left))  # piped to a reader that has left, say
+        if figure is not None:
+            figure.save_plot(folder / "training.png")
     return status
 
 
-def trainer_of(steps: int, experts: int = 8, seed: int = 0, fault: str | None = None) -> TrajectoryTrainer:
-    """The training that the demo shows."""
-    if fault is None:
-        return TrajectoryTrainer(n_experts=experts, seed=seed, total_steps=steps)
-    return FaultyTrainer(fault, round(FAULT_AFTER * steps), n_experts=experts, seed=seed, total_steps=steps)
+def training(
+    steps: int = DEFAULT_STEPS, experts: int = 8, seed: int = 0, fault: str | None = None
+) -> Iterator[StepResult]:
+    """The steps that the demo shows."""
+    trainer = TrajectoryTrainer(n_experts=experts, seed=seed, total_steps=steps)
+    return trainer.train() if fault is None else train_with(fault, trainer, at=round(FAULT_AFTER * steps))
 
 
 def snapshot_of_step(result: StepResult) -> TrainingSnapshot:

@@ -1,84 +1,89 @@
-"""The training of `training` with something going wrong in it, to see what that looks like on the displays.
+"""The training of `training` with something going wrong in the middle of it, to see who notices.
 
-Each fault is planted where it arises in real runs: in the data, the optimizer or the router. What follows from it is
-training's own.
+This file does not know who that might be. Runs that go wrong are not reproduced exactly: some faults take real time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
-from m.examples.trajectory_3d.arrays import Floats
 from m.examples.trajectory_3d.training import StepResult, TrajectoryTrainer
 
-DEAD: Final = 3
-"""The expert that dies; of fewer, the last."""
-_NEVER: Final = -100.0  # added to the router's logit: no token goes there any more
-_OUTLIER: Final = 6.0  # standard deviations by which the targets of a bad batch are off
-_GROWTH: Final = 1.1
-_TOO_FAST: Final = 100.0
+#: Added to the router's bias of an expert: nobody chooses it any more, or everybody does.
+_OUT_OF_REACH: Final = 1000.0
+#: A batch whose targets were multiplied by this has about its square times the loss.
+_SPOILED: Final = 10.0
+#: From one step to the next, and in all, the learning rate grows by these.
+_GROWTH: Final = 1.25
+_TOO_HIGH_RATE: Final = 300.0
 
 
-class FaultyTrainer(TrajectoryTrainer):
-    """Trains like `TrajectoryTrainer` until step ``at``, when ``fault``, one of `FAULTS`, happens.
-
-    ``options`` are those of `TrajectoryTrainer`. Raises ``ValueError`` for an unknown fault.
-    """
-
-    def __init__(self, fault: str, at: int, **options: Any) -> None:
-        if fault not in FAULTS:
-            raise ValueError(f"fault must be one of {', '.join(FAULTS)}; got {fault!r:.80}")
-        super().__init__(**options)
-        self._happen = FAULTS[fault]
-        #: The step at which it happens.
-        self.at = at
-        #: The learning rates of a run without it.
-        self.planned = self.schedule
-
-    def _train_step(self) -> StepResult:
-        if self.step >= self.at:
-            self._happen(self, self.step == self.at)
-        return super()._train_step()
-
-    def _next_batch(self) -> tuple[Floats, Floats]:
-        inputs, targets = super()._next_batch()
-        disturb, self._disturb = self._disturb, None
-        return (inputs, targets) if disturb is None else disturb(inputs, targets)
-
-    _disturb: Callable[[Floats, Floats], tuple[Floats, Floats]] | None = None
+def _spoil_batch(trainer: TrajectoryTrainer) -> None:
+    trainer._train_targets = trainer._train_targets * np.float32(_SPOILED)
 
 
-def _expert_dies(trainer: FaultyTrainer, begins: bool) -> None:
-    """Its router logit falls for good: nothing is routed to it, so nothing teaches it, and nothing brings it back."""
-    trainer.model.parameters["router_bias"][min(DEAD, trainer.n_experts - 1)] = _NEVER
+def _mend_batch(trainer: TrajectoryTrainer) -> None:
+    trainer._train_targets = trainer._train_targets / np.float32(_SPOILED)
 
 
-def _bad_batch(trainer: FaultyTrainer, begins: bool) -> None:
-    """One batch of corrupt targets."""
-    if begins:
-        trainer._disturb = lambda inputs, targets: (inputs, targets + np.float32(_OUTLIER))
+def _break_number(trainer: TrajectoryTrainer) -> None:
+    trainer.model.parameters["output_bias"][:] = np.nan
 
 
-def _not_a_number(trainer: FaultyTrainer, begins: bool) -> None:
-    """One batch holds a NaN; the gradient carries it into every weight, and the loss never comes back."""
-    if begins:
-        trainer._disturb = lambda inputs, targets: (np.full_like(inputs, np.nan), targets)
+def _kill_expert(trainer: TrajectoryTrainer) -> None:
+    trainer.model.parameters["router_bias"][3 % trainer.n_experts] -= _OUT_OF_REACH
 
 
-def _diverges(trainer: FaultyTrainer, begins: bool) -> None:
-    """The learning rate, which should fall by now, grows by a tenth at every step, up to `_TOO_FAST` times."""
-    grown = min(_GROWTH ** (trainer.step - trainer.at), _TOO_FAST)
-    trainer.schedule = replace(trainer.planned, peak=trainer.planned.peak * grown)
+def _prefer_few(trainer: TrajectoryTrainer) -> None:
+    trainer.model.parameters["router_bias"][: trainer.model.top_k] += _OUT_OF_REACH
 
 
-FAULTS: Final[dict[str, Callable[[FaultyTrainer, bool], None]]] = {
-    "dead_expert": _expert_dies,
-    "loss_spike": _bad_batch,
-    "nan": _not_a_number,
-    "divergence": _diverges,
+def _nothing(trainer: TrajectoryTrainer) -> None:
+    pass
+
+
+#: By the name of the rule in `m.health` that is to notice: what happens to the trainer.
+FAULTS: Final[dict[str, Callable[[TrajectoryTrainer], None]]] = {
+    "non_finite_loss": _break_number,
+    "loss_spike": _spoil_batch,
+    "divergence": _nothing,
+    "dead_experts": _kill_expert,
+    "collapsed_routing": _prefer_few,
+    "throughput_drop": _nothing,
+    "stall": _nothing,
 }
-"""What can go wrong, by name."""
+
+
+def train_with(
+    fault: str, trainer: TrajectoryTrainer, *, at: int, slow_s: float = 0.6, stall_s: float = 10.0
+) -> Iterator[StepResult]:
+    """As ``trainer.train()``, with the `FAULTS` entry ``fault`` from step ``at`` on.
+
+    ``loss_spike`` is one spoiled batch; ``divergence`` follows from a learning rate that grows; ``throughput_drop``
+    makes each step ``slow_s`` seconds longer; ``stall`` is a pause of ``stall_s`` seconds before step ``at``. Raises
+    ``ValueError`` for an unknown fault.
+    """
+    if fault not in FAULTS:
+        raise ValueError(f"fault must be one of {', '.join(FAULTS)}; got {fault!r}")
+    results, planned = trainer.train(), trainer.schedule
+    while True:
+        if trainer.step == at:
+            FAULTS[fault](trainer)
+            time.sleep(stall_s if fault == "stall" else 0.0)
+        elif fault == "loss_spike" and trainer.step == at + 1:
+            _mend_batch(trainer)
+        if fault == "divergence" and trainer.step >= at:
+            grown = min(_GROWTH ** (trainer.step - at), _TOO_HIGH_RATE)
+            trainer.schedule = replace(planned, peak=planned.peak * grown)
+        if fault == "throughput_drop" and trainer.step >= at:
+            time.sleep(slow_s)
+        with np.errstate(over="ignore", invalid="ignore"):
+            result = next(results, None)
+        if result is None:
+            return
+        yield result

@@ -358,7 +358,7 @@ def test_after_ctrl_z_the_dashboard_is_drawn_anew_below_what_the_shell_wrote() -
     text = outcome.everything
     shell = text.index("[1]+  Stopped")
     assert text[shell + 1 : shell + 3] == ["$ fg", "python train.py"]
-    assert text[shell + 3].startswith("── status"), text
+    assert text[shell + 3].startswith(" run "), text  # the title line
     assert sum(line.startswith("── status") for line in text[shell:]) == 1
     assert "1000000" in text[-1]
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from m.metrics.snapshot import TrainingSnapshot
-from sinks.terminal.past import EMA_DECAY, MOST_CELLS, MOST_SERIES, MOST_WAITING, Average, Past
+from sinks.terminal.past import EMA_DECAY, MANY_WAITING, MOST_CELLS, MOST_SERIES, MOST_WAITING, Average, Past
 from sinks.terminal.state import State
 
 
@@ -125,17 +125,29 @@ def test_the_first_average_is_the_first_value_and_before_there_is_none() -> None
 @pytest.mark.fault("F17")
 def test_snapshots_do_not_pile_up_where_nobody_draws_and_neither_do_names() -> None:
     state = State(interval=10**9)
-    for step in range(3 * MOST_WAITING):
+    for step in range(3 * MANY_WAITING):
         state.take(TrainingSnapshot(step=step, train_loss=1.0, custom_metrics={f"at_{step}": 1.0}))
-        assert len(state.past.waiting) <= MOST_WAITING + 1
+        assert len(state.past.waiting) <= MANY_WAITING
     assert len(state.past.series) == MOST_SERIES
+    state.take(TrainingSnapshot(step=0, train_loss=1.0, val_loss=2.0))
+    state.past.fold()
+    assert "val_loss" in state.past.series  # a field finds its place however many names there were
+
+
+def test_a_thread_that_draws_is_woken_first_and_not_relied_on() -> None:
+    state, woken = State(interval=10**9), []
+    state.past.wake = lambda: woken.append(len(state.past.waiting))
+    for step in range(MOST_WAITING + 1):
+        state.take(TrainingSnapshot(step=step, train_loss=1.0))
+    assert woken == list(range(MANY_WAITING + 1, MOST_WAITING + 1))
+    assert not state.past.waiting
 
 
 def test_a_thread_that_draws_never_holds_up_the_one_that_trains() -> None:
     state = State(interval=10**9)
     with state.past.lock:  # the display is at it
-        for step in range(MOST_WAITING + 10):
+        for step in range(MANY_WAITING + 10):
             state.take(TrainingSnapshot(step=step, train_loss=1.0))
-    assert len(state.past.waiting) == MOST_WAITING + 10
+    assert len(state.past.waiting) == MANY_WAITING + 10
     state.take(TrainingSnapshot(step=0, train_loss=1.0))
     assert not state.past.waiting

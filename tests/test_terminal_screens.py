@@ -144,7 +144,7 @@ def test_nothing_jumps_over_200_frames(columns: int, lines: int, experts: int) -
             frames.append(watched.frame())
     assert len(frames) == 200
     assert len({len(frame) for frame in frames}) == 1
-    names = {tuple(re.match(r" *(── )?([a-z_]*)", line)[2] for line in frame) for frame in frames}  # type: ignore[index]
+    names = {tuple(re.match(r" ?(?:── )?([a-z_]*)", line)[1] for line in frame) for frame in frames}  # type: ignore[index]
     assert len(names) == 1
     ends: dict[int, list[set[int]]] = defaultdict(list)
     for frame in frames:

@@ -25,7 +25,7 @@ from sinks.terminal.groups import STATUS_NAMES
 from sinks.terminal.layout import TITLED_FROM, columns_of, one_column, two_columns
 from sinks.terminal.load_course import LoadCourse
 from sinks.terminal.look import Look, Row
-from sinks.terminal.past import RATE
+from sinks.terminal.past import MANY_WAITING, RATE
 from sinks.terminal.progress import Progress, progress_row, title_row
 from sinks.terminal.rows import Levels
 from sinks.terminal.spark import sparkline
@@ -36,8 +36,10 @@ from sinks.terminal.trends import Trends
 
 MACHINE_EVERY_S: Final = 1.0
 """The machine is read at most this often."""
-PAST_EVERY_S: Final = 1.0
-"""What is drawn of the past is made anew at most this often, and at the end."""
+PAST_EVERY_S: Final = 2.0
+"""What is drawn of the past in one row is made anew at most this often, and when something broke or the run ends."""
+CURVES_EVERY_S: Final = 3.0
+"""The same for each panel of curves."""
 EXPERTS_LEAVE: Final = 24
 """Rows that the experts leave to others before they show more than they need, such as their past."""
 MOST_EXPERT_ROWS: Final = 16
@@ -92,7 +94,7 @@ class Dashboard:
         self._loads_past: dict[tuple[int, int], list[Row]] = {}
         self._past_drawn: float | None = None
         self._sparks: dict[tuple[str, int], Row] = {}
-        self._panels: dict[tuple[int, int, int], list[Row]] = {}
+        self._panels: dict[tuple[tuple[str, ...], int, int], tuple[float, list[Row]]] = {}  # and when made
 
     def finish(self) -> None:
         """The run is over: the clock stands still and the tables show the last state."""
@@ -111,6 +113,10 @@ class Dashboard:
         if self.state.latest is not None:
             self.meter.observe(self.clock(), self.state.latest.step)
             self._rate = self.meter.steps_per_second
+        past = self.state.past
+        if len(past.waiting) > MANY_WAITING:  # more than the next table may leave
+            with past.lock:
+                past.fold(None, self._rate)
 
     def rows(self, width: int, height: int, console: Console, *, curves: bool = True, paced: bool = False) -> list[Row]:
         """The whole dashboard in at most ``width`` by ``height`` cells. ``console`` renders a custom table.
@@ -193,7 +199,8 @@ class Dashboard:
         if self._past_drawn is None or now - self._past_drawn >= PAST_EVERY_S or broke or self.finished:
             self._past_drawn = now
             self._sparks.clear()
-            self._panels.clear()
+            if broke or self.finished:
+                self._panels.clear()
             self._loads_past.clear()
             with past.lock:
                 for name, series in past.series.items():
@@ -209,7 +216,7 @@ class Dashboard:
         wanted = self._curves(view) if curves else []
 
         def draw(number: int, width: int, height: int) -> list[Row]:
-            return self._panel(wanted[number], number, width, height)
+            return self._panel(wanted[number], width, height)
 
         return (two_columns if right else one_column)(parts, width, height, len(wanted), draw)
 
@@ -221,12 +228,15 @@ class Dashboard:
         names = [*fields, *view.known, "aux_loss", "learning_rate", RATE]
         return [*([losses] if losses else []), *((name,) for name in dict.fromkeys(names) if name in series)]
 
-    def _panel(self, names: tuple[str, ...], number: int, width: int, height: int) -> list[Row]:
-        key = (number, width, height)
-        if key not in self._panels:
+    def _panel(self, names: tuple[str, ...], width: int, height: int) -> list[Row]:
+        key = (names, width, height)
+        made, rows = self._panels.get(key, (-math.inf, []))
+        now = self.clock()
+        if now - made >= CURVES_EVERY_S:
             with self.state.past.lock:
-                self._panels[key] = panel(names, self.state.past, width, height, self.look)
-        return self._panels[key]
+                rows = panel(names, self.state.past, width, height, self.look)
+            self._panels[key] = (now, rows)
+        return rows
 
     def _spark(self, name: str, width: int) -> Row:
         key = (name, width)

@@ -84,6 +84,7 @@ class Pinned:
         self._plain = PlainText(dashboard, console)
         self._screen = screen_on(device, console, interval_s)
         self._screen.attach(self)
+        dashboard.state.past.wake = self._screen.wake
 
     def rows(self, width: int, height: int) -> list[Row]:
         return self._dashboard.rows(width, height, self._console, paced=True)
@@ -122,6 +123,7 @@ class AsText:
         self._gone = False
         self._ticker = Ticker(self._speak, interval_s, "metrics-hub text", self._speak_without_tables)
         self._ticker.start()
+        dashboard.state.past.wake = self._ticker.wake
 
     def tables_due(self) -> None:
         """The thread looks at its pace, so that a fast loop does not fill a log."""

@@ -11,16 +11,17 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
-from operator import attrgetter
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.terminal.trends import Direction, better
 
 MOST_CELLS: Final = 512
-MOST_WAITING: Final = 4096
-"""Snapshots that may wait; past it the training thread puts them into cells itself, under a microsecond each."""
+MANY_WAITING: Final = 4096
+"""Past so many snapshots the thread that draws is woken to put them into cells, if there is one."""
+MOST_WAITING: Final = 16384
+"""Past so many the training thread does it itself, at one to three microseconds each."""
 MOST_SERIES: Final = 100
 """Metrics whose past is kept: the fields, and the custom ones that came first."""
 EMA_DECAY: Final = 0.98
@@ -33,7 +34,6 @@ RATE: Final = "steps/s"
 
 Values: TypeAlias = list[float | None]
 Best: TypeAlias = Callable[[Sequence[float]], float]
-_FIELDS_OF: Final = attrgetter(*FIELDS)
 
 
 class Average:
@@ -162,12 +162,17 @@ class Past:
         """The step at which each cell begins."""
         self.newest: TrainingSnapshot | None = None
         """The newest snapshot that is in a cell."""
+        self.wake: Callable[[], object] | None = None
+        """Wakes a thread that will `fold` soon; None: there is none. Never waits."""
         self._smoothed = smoothed
         self._filled = 0
 
-    def fold_if_free(self) -> None:
-        """Put what is waiting into cells, unless somebody is at it. On the emitting thread, which never waits."""
-        if self.lock.acquire(blocking=False):
+    def many_wait(self) -> None:
+        """There are more than `MANY_WAITING`. On the emitting thread, which never waits: it wakes another one, or puts
+        what is waiting into cells itself, unless somebody is at it."""
+        if self.wake is not None and len(self.waiting) <= MOST_WAITING:
+            self.wake()
+        elif self.lock.acquire(blocking=False):
             try:
                 self.fold()
             finally:
@@ -198,23 +203,32 @@ class Past:
 
     def _add(self, batch: list[TrainingSnapshot], rate: float | None) -> None:
         self.newest = batch[-1]
-        columns: dict[str, Sequence[Any]] = dict(zip(FIELDS, zip(*map(_FIELDS_OF, batch), strict=True), strict=True))
+        columns: dict[str, Sequence[Any]] = {
+            "train_loss": [each.train_loss for each in batch],
+            "val_loss": [each.val_loss for each in batch],
+            "aux_loss": [each.aux_loss for each in batch],
+            "learning_rate": [each.learning_rate for each in batch],
+            "gradient_norm": [each.gradient_norm for each in batch],
+        }
         if rate is not None:
-            columns[RATE] = (rate,) * len(batch)
+            columns[RATE] = [rate] * len(batch)
         customs = [each.custom_metrics for each in batch]
-        names = list(customs[-1])
-        if [*map(list, customs)].count(names) == len(batch):  # as a rule: the same names at every step
-            for name, column in zip(names, zip(*map(dict.values, customs), strict=True), strict=True):
-                columns.setdefault(name, column)
-        else:
-            for name in dict.fromkeys(name for custom in customs for name in custom):
-                columns.setdefault(name, [custom.get(name) for custom in customs])
+        names: Iterable[str] = customs[-1]
+        if set(map(len, customs)) != {len(customs[-1])}:
+            names = dict.fromkeys(name for custom in customs for name in custom)
+        try:  # as a rule: the same names at every step
+            found = {name: [custom[name] for custom in customs] for name in names}
+        except KeyError:
+            names = dict.fromkeys(name for custom in customs for name in custom)
+            found = {name: [custom.get(name) for custom in customs] for name in names}
+        for name, column in found.items():
+            columns.setdefault(name, column)
         steps = [each.step for each in batch]
         cells, filled, span = len(self.steps), self._filled, self.span
         for name, values in columns.items():
             series = self.series.get(name)
             if series is None:
-                if len(self.series) >= MOST_SERIES or values.count(None) == len(values):
+                if (name not in FIELDS and len(self.series) >= MOST_SERIES) or values.count(None) == len(values):
                     continue
                 series = self.series[name] = Series(cells, name in self._smoothed, best_of(name))
             series.add(values, steps, filled, span)

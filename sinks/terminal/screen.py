@@ -123,6 +123,10 @@ class Screen:
         self._fell_back = False
         self._looked_at = _clocks()
 
+    def wake(self) -> None:
+        """Draw soon. Never waits."""
+        self._ticker.wake()
+
     @property
     def drawing_s(self) -> float:
         """CPU time that drawing has taken, in seconds."""

@@ -10,7 +10,7 @@ from m.metrics.loads import Utilization
 from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.terminal.course import Course
-from sinks.terminal.past import MOST_WAITING, Past
+from sinks.terminal.past import MANY_WAITING, Past
 
 MAX_NAMES: Final = 2000
 """Custom metrics that are remembered; a name that holds the step must not fill the memory."""
@@ -67,8 +67,8 @@ class State:
         self.snapshots += 1
         waiting = self.past.waiting
         waiting.append(snapshot)
-        if len(waiting) > MOST_WAITING:
-            self.past.fold_if_free()
+        if len(waiting) > MANY_WAITING:
+            self.past.many_wait()
         broke = False
         value: float | None = snapshot.train_loss
         if value is not None:

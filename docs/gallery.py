@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
+
+import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -27,9 +30,9 @@ from sinks.terminal.sink import TerminalSink
 IMAGES: Final = Path(__file__).parent / "images"
 SIZES: Final = ((40, 15), (80, 24), (120, 40), (200, 50))
 THEMES: Final = ("default", "high_contrast", "mono")
-SHOWN_AT: Final = round((FAULT_AFTER + 0.06) * DEFAULT_STEPS)
-"""The step at which screens are pictured: soon after a planted fault."""
-NAMES: Final = {"high_contrast": "high-contrast"}
+SHOWN_AT: Final = round((FAULT_AFTER + 0.25) * DEFAULT_STEPS)
+"""The step at which screens are pictured: some seconds after a planted fault."""
+FAULTS: Final = ("dead_experts", "loss_spike", "non_finite_loss", "divergence")
 
 
 @dataclass(frozen=True)
@@ -102,22 +105,52 @@ SMALL, USUAL, LARGE, HUGE = (Terminal(*size) for size in SIZES)
 
 def make_gallery() -> None:
     """Write the pictures that the README and ``docs/gallery.md`` show."""
-    healthy = Recorded(Training(), [SMALL, USUAL, LARGE, HUGE, *(replace(USUAL, theme=theme) for theme in THEMES[1:])])
+    healthy = Recorded(Training(), [SMALL, USUAL, LARGE, HUGE])
     healthy.save_screen(USUAL, "dark", IMAGES / "terminal.svg")
     healthy.save_screen(USUAL, "light", IMAGES / "terminal-light.svg")
     for terminal in (SMALL, LARGE, HUGE):
         healthy.save_screen(terminal, "dark", IMAGES / f"terminal-{terminal.columns}x{terminal.lines}.svg")
-    for theme in THEMES[1:]:
-        healthy.save_screen(replace(USUAL, theme=theme), "dark", IMAGES / f"terminal-{theme.replace('_', '-')}.svg")
     healthy.plots.save_plot(IMAGES / "figure.png")
-    many = Recorded(Training(experts=256), [LARGE])
-    many.save_screen(LARGE, "dark", IMAGES / "terminal-256-experts.svg")
-    many.plots.save_plot(IMAGES / "figure-256-experts.png")
-    for fault in ("dead_experts", "loss_spike", "non_finite_loss", "divergence"):
-        broken = Recorded(Training(fault=fault), [USUAL])
+    healthy.plots.save_plot(IMAGES / "figure-dark.png", style="dark")
+    healthy.plots.save_plot(IMAGES / "figure-paper.png", style="paper")
+    many = Recorded(Training(experts=64), [LARGE])
+    many.save_screen(LARGE, "dark", IMAGES / "terminal-64-experts.svg")
+    many.plots.save_plot(IMAGES / "figure-64-experts.png")
+    for fault in FAULTS:
         name = fault.replace("_", "-")
+        terminals = [USUAL]
+        if fault == "dead_experts":
+            terminals += [replace(USUAL, theme=theme) for theme in THEMES[1:]]
+        broken = Recorded(Training(fault=fault), terminals)
         broken.save_screen(USUAL, "dark", IMAGES / f"terminal-{name}.svg")
-        broken.plots.save_plot(IMAGES / f"figure-{name}.png")
+        for terminal in terminals[1:]:
+            broken.save_screen(terminal, "light", IMAGES / f"terminal-{terminal.theme.replace('_', '-')}.svg")
+        if fault in ("loss_spike", "non_finite_loss"):
+            broken.plots.save_plot(IMAGES / f"figure-{name}.png")
+    make_layers()
+
+
+def make_layers() -> None:
+    """Write the pictures of a model of 16 layers of 16 experts. No demo is that large: its loads are made up."""
+    screen = RecordedScreen(LARGE.columns, LARGE.lines)
+    plots = PlotSink(display="off", summary=False)
+    terminal = TerminalSink(VisualizationConfig(table_update_interval=10), console=screen.console)
+    random = np.random.default_rng(0)
+    skew = random.normal(0.0, 0.35, (16, 16)) * np.linspace(0.4, 1.6, 16)[:, None]
+    with MetricsHub([plots, terminal], rules=()) as hub:
+        hub.start(DEFAULT_STEPS, "16 layers of 16 experts")
+        for step in range(SHOWN_AT):
+            weights = np.exp(skew * (0.3 + step / SHOWN_AT))
+            if step > SHOWN_AT // 2:
+                weights[11, 5] = weights[14, [8, 12]] = 0.0  # these experts die
+            counts = random.poisson(256 * weights / weights.mean(axis=1, keepdims=True))
+            loss = 2.3 / (1 + step / 40) + random.normal(0.0, 0.01)
+            hub.emit(TrainingSnapshot(step, loss, learning_rate=3e-4, expert_utilization=counts))
+            time.sleep(0.008)
+        shot = screen.svg("16 layers of 16 experts", "dark")
+    screen.close()
+    (IMAGES / "terminal-layers.svg").write_text(shot, encoding="utf-8")
+    plots.save_plot(IMAGES / "figure-layers.png")
 
 
 def make_all(folder: Path) -> None:

@@ -11,6 +11,7 @@ import struct
 import termios
 import threading
 import tty
+from itertools import groupby
 from typing import Final
 
 import pyte
@@ -100,17 +101,23 @@ class RecordedScreen:
         for line in range(lines):
             row = screen.buffer[line]
             text = Text(no_wrap=True, overflow="crop", end="\n")
-            for column in range(columns):
-                text.append(row[column].data, _style(row[column]))
+            for style, cells in groupby((row[column] for column in range(columns)), key=_style):
+                text.append("".join(cell.data for cell in cells), style)
             console.print(text, soft_wrap=True)
-        name = _UNIQUE.sub("-", title.lower())
+        name = "screen-" + _UNIQUE.sub("-", title.lower())
         return without_web_fonts(
             console.export_svg(title=title, theme=BACKGROUNDS[background], unique_id=f"{name}-{background}")
         )
 
 
 def _style(char: Char) -> Style:
-    return Style(color=_color(char.fg), bgcolor=_color(char.bg), bold=char.bold or None, reverse=char.reverse or None)
+    return Style(
+        color=_color(char.fg),
+        bgcolor=_color(char.bg),
+        bold=char.bold or None,
+        underline=char.underscore or None,
+        reverse=char.reverse or None,
+    )
 
 
 def _color(name: str) -> str | None:

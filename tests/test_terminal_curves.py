@@ -50,6 +50,12 @@ def test_the_axes_say_the_extremes_and_the_steps() -> None:
     assert rows[-2].rstrip()[-1] in "⣀⡀⢀"
 
 
+@pytest.mark.parametrize("level", [100.0, -100.0, 1.7e308])
+def test_noise_about_a_constant_is_no_hill(level: float) -> None:
+    rows = texts(past_of(40, **{f"at_{step}": level * (1 + 0.001 * (step % 2)) for step in range(40)}))[1:-1]
+    assert sum(bool(row[9:].strip()) for row in rows) <= 2
+
+
 def test_a_falling_line_falls_without_gaps() -> None:
     rows = texts(past_of(200))[1:-1]
     columns = [{y for y, row in enumerate(rows) if row.ljust(60)[x] != " "} for x in range(9, 60)]

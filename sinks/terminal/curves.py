@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from typing import Final
 
@@ -12,7 +13,7 @@ from rich.style import Style
 from sinks.terminal import numbers
 from sinks.terminal.look import PLAIN, Look, Row, Span
 from sinks.terminal.past import Past, Values
-from sinks.terminal.spark import columns_of, wants_log
+from sinks.terminal.spark import LEAST_RANGE, columns_of, wants_log
 from sinks.terminal.text import safe, shorten
 
 LABELS: Final = 9
@@ -20,6 +21,7 @@ LABELS: Final = 9
 LEAST_WIDTH: Final = 40
 LEAST_HEIGHT: Final = 7
 
+_GREATEST: Final = sys.float_info.max
 _DOTS: Final = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))  # by column and row within a cell, from the top
 
 
@@ -83,8 +85,13 @@ def panel(names: Sequence[str], past: Past, width: int, height: int, look: Look)
     known = [value for curve in curves for value in curve if value is not None]
     low, high = (min(known), max(known)) if known else (0.0, 1.0)
     log = wants_log(names[0], low, high)
-    if not log and high - low < 1e-300:
-        low, high = low - 0.05 * abs(low) - 1e-12, high + 0.05 * abs(high) + 1e-12
+    if not log:
+        # noise about a constant is no hill; halved, since the difference of the largest numbers has no float
+        missing = LEAST_RANGE * max(abs(low / 2), abs(high / 2)) - (high / 2 - low / 2)
+        if missing > 0.0:
+            low, high = max(low - missing, -_GREATEST), min(high + missing, _GREATEST)
+        elif high == low:
+            low, high = low - 1e-12, high + 1e-12
     scale = _Scale(low, high, log, canvas.lines)
     points = len(curves[0])
     places = [round(at * (canvas.columns - 1) / max(points - 1, 1)) for at in range(points)]

@@ -66,7 +66,7 @@ def columns_for(width: int, longest_name: int, digits: int, ema: bool) -> Column
     """The columns of a table of ``width`` cells. ``digits`` is the length of the longest step."""
     if width < HEADED_FROM:
         value = _VALUE if width >= 50 else 8
-        name = 18 if width >= 50 else 14
+        name = 19 if width >= 50 else 15
         return Columns(width, max(min(name, width - value - 3), 4), value, 0, 0, 0, 0)
     step = max(digits, len("step")) + 2
     averages = _VALUE if ema else 0
@@ -116,7 +116,7 @@ def line_row(line: Line, columns: Columns, sparks: Sparks, look: Look) -> Row:
     else:
         text = numbers.exponent(value) if line.exponent else numbers.number(value, columns.value)
         text, style = text.rjust(columns.value), value_style(value, look)
-    name = " " + fit(safe(line.name), columns.name - 1, glyphs.ellipsis)
+    name = " " + fit(safe(line.name), columns.name - 2, glyphs.ellipsis) + " "
     number = text.lstrip()  # a style may underline or reverse: not the space before
     row: list[Span] = [(name + " " * (len(text) - len(number)), PLAIN), (number, style), (" ", PLAIN)]
     row.append(arrow(line.name, line.way, look))

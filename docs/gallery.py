@@ -4,6 +4,8 @@ With ``--all FOLDER`` it also writes every size of screen in every theme, on a d
 and many experts, with and without validation, of a healthy and of a diverging run. Takes some minutes.
 """
 
+# ruff: noqa: E402 - it runs from a checkout, installed or not
+
 from __future__ import annotations
 
 import argparse
@@ -16,7 +18,8 @@ from typing import Final
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+_HERE: Final = Path(__file__).resolve().parent
+sys.path[:0] = [str(_HERE), str(_HERE.parent)]
 
 from recorded_screen import BACKGROUNDS, RecordedScreen
 
@@ -27,7 +30,7 @@ from sinks.plotting.sink import PlotSink
 from sinks.terminal.config import VisualizationConfig
 from sinks.terminal.sink import TerminalSink
 
-IMAGES: Final = Path(__file__).parent / "images"
+IMAGES = _HERE / "images"
 SIZES: Final = ((40, 15), (80, 24), (120, 40), (200, 50))
 THEMES: Final = ("default", "high_contrast", "mono")
 SHOWN_AT: Final = round((FAULT_AFTER + 0.25) * DEFAULT_STEPS)

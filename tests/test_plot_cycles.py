@@ -62,7 +62,7 @@ class Left:
     def __init__(self) -> None:
         gc.collect()
         me = psutil.Process()
-        self.figures = sum(isinstance(each, Figure) for each in gc.get_objects())
+        self.figures = sum(issubclass(type(each), Figure) for each in gc.get_objects())
         self.threads = threading.active_count()
         self.descriptors = me.num_fds()
         self.children = len(me.children())

@@ -47,9 +47,9 @@ ONE_COLUMN_NEEDS: Final = 14
 """Rows that the other column would have taken."""
 TABLES_SHARE: Final = 0.001
 """Of a core: laying out the tables of a live screen takes the thread that draws no more than this, at the default of
-four frames a second and in proportion at others. The next tables wait until those before are paid for, four frames at
+four frames a second and in proportion at others. The next tables wait until those before are paid for, six frames at
 most; the progress line does not wait."""
-LONGEST_WAIT: Final = 4
+LONGEST_WAIT: Final = 6
 _USUAL_RATE: Final = VisualizationConfig().refresh_per_second
 
 

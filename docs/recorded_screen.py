@@ -105,9 +105,8 @@ class RecordedScreen:
                 text.append("".join(cell.data for cell in cells), style)
             console.print(text, soft_wrap=True)
         name = "screen-" + _UNIQUE.sub("-", title.lower())
-        return without_web_fonts(
-            console.export_svg(title=title, theme=BACKGROUNDS[background], unique_id=f"{name}-{background}")
-        )
+        picture = console.export_svg(title=title, theme=BACKGROUNDS[background], unique_id=f"{name}-{background}")
+        return with_size(without_web_fonts(picture))
 
 
 def _style(char: Char) -> Style:
@@ -133,3 +132,8 @@ def without_web_fonts(svg: str) -> str:
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
     return svg.replace("Fira Code", "ui-monospace, DejaVu Sans Mono, Menlo, Consolas")
+
+
+def with_size(svg: str) -> str:
+    """Rich's picture is as wide as the page; ours as the terminal, so that letters are of one size."""
+    return re.sub(r'viewBox="0 0 ([0-9.]+) ([0-9.]+)"', r'width="\1" height="\2" \g<0>', svg, count=1)

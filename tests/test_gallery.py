@@ -50,6 +50,7 @@ def test_its_picture_has_the_text_and_the_colours_and_needs_no_network(screen: R
     xml.etree.ElementTree.fromstring(picture)
     assert ">dead</text>" in picture
     assert "#ff0000" in picture
+    assert re.match(r"<svg [^>]*width=\"[0-9.]+\" height=\"[0-9.]+\"", picture)
     assert "url(" not in re.sub(r"url\(#[\w-]+\)", "", picture)
     assert "http" not in picture.replace("http://www.w3.org/", "")
     assert re.findall(r"\.([0-9][\w-]*)", re.sub(r"[0-9]\.[0-9]", "", picture)) == [], "no class begins with a digit"

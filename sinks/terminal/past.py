@@ -111,6 +111,11 @@ class Series:
         at = 0
         while at < len(finite):
             if not filled:
+                whole = (len(finite) - at) // span if plain else 0
+                if whole > 1:
+                    self._add_whole(finite[at : at + whole * span], span)
+                    at += whole * span
+                    continue
                 self.low.append(None)
                 self.mean.append(None)
                 self.high.append(None)
@@ -126,6 +131,15 @@ class Series:
             found = best(known)
             if self.best is None or (found != self.best and best((found, self.best)) == found):
                 self.best, self.best_step = found, steps[finite.index(found)]
+
+    def _add_whole(self, values: Sequence[float], span: int) -> None:
+        """Finite values for some cells of ``span``, all at once."""
+        cells = list(zip(*[iter(values)] * span, strict=True))
+        lows = list(map(min, cells))
+        means = [total / span for total in map(sum, cells)]
+        self.low += lows
+        self.high += map(max, cells)
+        self.mean += [mean if mean - mean == 0.0 else low for mean, low in zip(means, lows, strict=True)]
 
     def _into_open(self, values: Sequence[float]) -> None:
         if not values:

@@ -134,11 +134,15 @@ def _expert_cells(
         parts: list[Span] = []
         for expert in ids[start : start + per_row]:
             style = _load_style(relative[expert], look)
+            bar = _bar(relative[expert], look)
+            load = _share(share(utilization[expert], balance.total))
+            number = load.lstrip()  # a style may reverse or underline: not the space around
             parts += [
                 (" " if not parts else "  ", PLAIN),
                 (f"{expert:>{digits}} ", look.dim),
-                (_bar(relative[expert], look), style if style is not PLAIN else look.bar),
-                (_share(share(utilization[expert], balance.total)), look.value if style is PLAIN else style),
+                (bar, style if style is not PLAIN else look.bar),
+                (" " * (_BAR_CELLS - len(bar) + len(load) - len(number)), PLAIN),
+                (number, look.value if style is PLAIN else style),
             ]
         rows.append(clip(tuple(parts), width))
     return rows
@@ -156,8 +160,11 @@ def _load_style(relative: float, look: Look) -> Style:
 
 
 def _bar(relative: float, look: Look) -> str:
+    """At most `_BAR_CELLS`; a word in place of the bar that a dead expert does not have."""
+    if relative < DEAD_BELOW:
+        return f"{look.glyphs.cross} dead"
     full, part = divmod(round(min(relative * _FAIR_CELLS, _BAR_CELLS) * 8), 8)
-    return (look.glyphs.eighths[8] * full + (look.glyphs.eighths[part] if part else "")).ljust(_BAR_CELLS)
+    return look.glyphs.eighths[8] * full + (look.glyphs.eighths[part] if part else "")
 
 
 def _strips(utilization: Mapping[int, float], width: int, look: Look, most_rows: int) -> list[Row]:

@@ -6,6 +6,8 @@ import math
 
 import pytest
 
+from sinks.terminal.look import DEFAULT
+from sinks.terminal.rows import arrow
 from sinks.terminal.trends import Direction, better, direction, tendency
 
 
@@ -46,3 +48,8 @@ def test_a_metric_measured_now_and_then_goes_where_its_last_two_values_go() -> N
     assert tendency([1.0, None, None, None, None, None, None, None, 2.0, *[None] * 40]) is Direction.UP
     assert tendency([None, 1.0, None]) is Direction.UNKNOWN
     assert tendency([]) is Direction.UNKNOWN
+
+
+@pytest.mark.parametrize(("value", "sign"), [(1.0, "↑"), (3, "↑"), (math.nan, " "), (math.inf, " "), (None, "↑")])
+def test_no_arrow_stands_beside_a_value_that_is_not_finite(value: object, sign: str) -> None:
+    assert arrow("loss", Direction.UP, DEFAULT, value)[0] == sign

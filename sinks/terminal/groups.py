@@ -206,7 +206,7 @@ def _metric_cell(text: str, name: str, value: Any, names: int, trends: Trends, l
     if isinstance(value, str):
         word = shorten(safe(value), _METRIC_VALUE, look.glyphs.ellipsis)
         return (label, (" " * (_METRIC_VALUE - cell_len(word)) + word, look.value), (" ", PLAIN), (" ", PLAIN))
-    sign, style = arrow(name, trends.of(name), look)
+    sign, style = arrow(name, trends.of(name), look, value)
     return (label, (numbers.metric(value, _METRIC_VALUE), value_style(value, look)), (" ", PLAIN), (sign, style))
 
 

@@ -66,9 +66,9 @@ def rule(title: str, notes: Sequence[str], width: int, look: Look) -> Row:
     )
 
 
-def arrow(name: str, way: Direction, look: Look) -> Span:
-    """One cell: the direction, coloured where it is good or bad news."""
-    if way is Direction.UNKNOWN:
+def arrow(name: str, way: Direction, look: Look, value: object = 0.0) -> Span:
+    """One cell: the direction, coloured where it is good or bad news; none beside a ``value`` that is not finite."""
+    if way is Direction.UNKNOWN or (isinstance(value, float) and value - value != 0.0):
         return (" ", PLAIN)
     sign = {Direction.UP: look.glyphs.up, Direction.DOWN: look.glyphs.down, Direction.SAME: look.glyphs.same}[way]
     news = better(name, way)

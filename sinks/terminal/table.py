@@ -119,7 +119,7 @@ def line_row(line: Line, columns: Columns, sparks: Sparks, look: Look) -> Row:
     name = " " + fit(safe(line.name), columns.name - 2, glyphs.ellipsis) + " "
     number = text.lstrip()  # a style may underline or reverse: not the space before
     row: list[Span] = [(name + " " * (len(text) - len(number)), PLAIN), (number, style), (" ", PLAIN)]
-    row.append(arrow(line.name, line.way, look))
+    row.append(arrow(line.name, line.way, look, value))
     if not columns.headed:
         return clip((*row, *_remark(line, columns.width, look)), columns.width)
     if columns.ema:

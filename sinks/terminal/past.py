@@ -18,10 +18,13 @@ from m.metrics.snapshot import TrainingSnapshot
 from sinks.terminal.trends import Direction, better
 
 MOST_CELLS: Final = 512
-MANY_WAITING: Final = 4096
+MANY_WAITING: Final = 256
 """Past so many snapshots the thread that draws is woken to put them into cells, if there is one."""
-MOST_WAITING: Final = 16384
+MOST_WAITING: Final = 1024
 """Past so many the training thread does it itself, at one to three microseconds each."""
+_YIELD_EVERY: Final = 64
+_YIELD_S: Final = 0.001
+"""While another thread is at it then, every so many snapshots the training thread lets it run for so long at the most."""
 MOST_SERIES: Final = 100
 """Metrics whose past is kept: the fields, and the custom ones that came first."""
 EMA_DECAY: Final = 0.98
@@ -182,11 +185,13 @@ class Past:
         self._filled = 0
 
     def many_wait(self) -> None:
-        """There are more than `MANY_WAITING`. On the emitting thread, which never waits: it wakes another one, or puts
-        what is waiting into cells itself, unless somebody is at it."""
-        if self.wake is not None and len(self.waiting) <= MOST_WAITING:
+        """There are more than `MANY_WAITING`. On the emitting thread: it wakes another one, or puts what is waiting into
+        cells itself. Where somebody is at it who does not get to run beside a loop that does nothing but emit, that one
+        is let run for a moment."""
+        waiting = len(self.waiting)
+        if self.wake is not None and waiting <= MOST_WAITING:
             self.wake()
-        elif self.lock.acquire(blocking=False):
+        elif self.lock.acquire(timeout=0.0 if waiting % _YIELD_EVERY else _YIELD_S):
             try:
                 self.fold()
             finally:

@@ -80,7 +80,7 @@ def columns_of(series: Series, most: int) -> Columns:
     )
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def _stretches(cells: int, columns: int) -> list[slice]:
     """The cells of each column."""
     edges = [column * cells // columns for column in range(columns + 1)]

@@ -78,8 +78,10 @@ class RichTrainerVisualizer:
         if self._owns_hub:
             self.hub.close()
         else:
-            self.hub.unsubscribe(self.sink)
-            self.sink.close()
+            try:
+                self.hub.unsubscribe(self.sink)
+            finally:
+                self.sink.close()
 
     def __enter__(self) -> RichTrainerVisualizer:
         return self

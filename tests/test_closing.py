@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import contextvars
+import linecache
 import signal
 import sqlite3
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 from hub_doubles import PATIENCE_S, Raising, Recording, accounts, snapshot
 
+import m.hub.closing
 from m import MetricsHub
 from m.hub.closing import LEAST_S
 
@@ -258,3 +264,84 @@ def test_no_thread_is_left_and_none_is_started_for_what_has_no_end(monkeypatch: 
         hub.emit(snapshot())
     assert started == ["metrics-hub closes Recording"]
     assert threading.active_count() == before
+
+
+# -- Ctrl-C anywhere ---------------------------------------------------------------------------------------------------
+
+HUB_CODE = str(Path(m.hub.closing.__file__).parent)
+
+
+class StaysHere(Recording):
+    """Closed on the caller's thread."""
+
+    background = False
+
+
+class Writes(Recording):
+    """Hears of files, and has some."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = ["figure.png"]
+
+    def wrote(self, *paths: str) -> None:
+        self.note("wrote")
+
+
+def interrupted(act: Callable[[], object], at: int) -> bool:
+    """Whether ``act()`` came as far as the ``at``-th line of the hub's code, where a ``KeyboardInterrupt`` struck.
+
+    Real ones strike at the beginning and end of calls and where a loop goes back, so not at the end of a ``with`` that
+    has a lock, which a trace function sees as a line, and those in finalisers are lost.
+    """
+    seen = 0
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        nonlocal seen
+        code = frame.f_code
+        if not code.co_filename.startswith(HUB_CODE) or code.co_name in ("__del__", "<genexpr>"):
+            return None
+        if event in ("call", "line") and not linecache.getline(code.co_filename, frame.f_lineno).lstrip().startswith(
+            "with"
+        ):
+            seen += 1
+            if seen == at:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        act()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        sys.settrace(before)
+    return seen >= at
+
+
+@pytest.mark.fault("B10")
+@pytest.mark.parametrize("presses", [1, 2])
+def test_ctrl_c_at_any_line_of_the_end_leaves_no_sink_open_and_closes_none_twice(presses: int) -> None:
+    """As at the end of a program: ``close`` is interrupted, and what is left is done at exit; or that is interrupted
+    as well, and done by the next of the two that are registered there."""
+    at, reached = 1, True
+    while reached:
+        sinks = [Recording(name="inline"), StaysHere(), Writes(), Recording(name="background")]
+        hub = MetricsHub(sinks[:3], close_timeout=2.0)
+        hub.subscribe(sinks[3], background=True)
+        hub.start(3, "interrupted")
+        hub.emit(snapshot(0))
+        reached = interrupted(hub.close, at)
+        if presses == 2:
+            interrupted(hub.close, 1 + at * 7 % 97)
+        hub.close()
+        for sink in sinks:
+            ends = [what for *_, what, _ in sink.log if what in ("flush", "close")]
+            if isinstance(sink, StaysHere):  # it is what the Ctrl-C strikes
+                assert len(ends) == len(set(ends)), at
+            else:
+                assert (at, sink.name, ends) == (at, sink.name, ["flush", "close"])
+        assert hub._finished
+        at += 1
+    assert at > 150, "this many lines are on the way"

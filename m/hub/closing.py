@@ -22,17 +22,18 @@ LEAST_S: Final = 0.5
 """So much time there is even when the budget is spent, or after a Ctrl-C: a terminal is given back in less."""
 
 
-def close_each(subscriptions: Sequence[Subscription], deadline: float) -> BaseException | None:
-    """Flush and close these sinks in this order, waiting to ``deadline`` (monotonic seconds) or for `LEAST_S`.
-
-    Never raises; gives what must not be swallowed: a Ctrl-C meanwhile, or what a strict hub's sinks raise. A sink that
-    has not come back by then is left to its thread.
-    """
-    return do_each([Aside(each.end, f"closes {each.name}", here=each.stays_here) for each in subscriptions], deadline)
+def ending_of(subscription: Subscription) -> Aside:
+    """Flushing and closing this inline sink."""
+    return Aside(subscription.end, f"closes {subscription.name}", here=subscription.stays_here)
 
 
 def do_each(asides: Sequence[Aside], deadline: float) -> BaseException | None:
-    """Do one after the other; see `close_each`."""
+    """Do these in order, one after the other, waiting to ``deadline`` (monotonic seconds) or for `LEAST_S`.
+
+    Gives what must not be swallowed: a Ctrl-C meanwhile, or what a strict hub's sinks raise. What is not done by then
+    is left to its thread. Should a second Ctrl-C strike in the handling of the first and come out of here, the same
+    asides can be given again: what is done or begun is only waited for.
+    """
     latest = max(deadline, time.monotonic() + LEAST_S)
     raised: BaseException | None = None
     waiting = True

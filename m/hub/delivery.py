@@ -10,6 +10,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from threading import get_ident
 from typing import Any, Final
 
 from m.health.rule import Rule
@@ -17,7 +18,7 @@ from m.health.watcher import Watcher
 from m.hub import process
 from m.hub.abilities import name_of
 from m.hub.lookout import Lookout
-from m.hub.reporting import one_line, tell, trace_of
+from m.hub.reporting import graver, one_line, tell, trace_of
 from m.hub.roster import Roster, end_workers
 from m.hub.signals import HubSignal
 from m.hub.subscription import Subscription
@@ -34,6 +35,8 @@ MOST_ALERTS: Final = 1000
 MOST_NAMED: Final = 20
 LONGEST_NAME: Final = 60
 """So many rules are named at the end, with so many characters each."""
+MOST_INTERRUPTS: Final = 20
+"""So many times is an end that is interrupted gone on with."""
 
 
 class Delivery:
@@ -71,7 +74,9 @@ class Delivery:
         self._newest_step = -1
         self._late: PendingSnapshot | None = None
         self._closed = False
-        self._unfinished = [True]  # taken by the one who finishes
+        self._finisher: dict[str, int] = {}  # the thread that finishes; by setdefault, as in ``turns``
+        self._stuck: object = None  # the sink that a call does not come back from
+        self._gave_up = False  # the last deliveries are over, made or not
         self._finished = False
         self._inert = False
         self._complaints: set[str] = set()
@@ -87,26 +92,34 @@ class Delivery:
         latest = now + self.close_timeout
         deadline = latest if deadline is None else min(deadline, latest)
         patience = now + (1 - SHARE_FOR_CLOSING) * max(deadline - now, 0.0)
-        begins, self._closed = not self._closed, True
+        self._closed = True
         self._flows = False
-        interrupt: BaseException | None = None
+        raised: BaseException | None = None
         try:
-            if begins:
+            if not self._finished:
                 self._take_turn(self._finish, deadline, True)
             if self._turns.is_mine() or self._roster.is_on_worker():
                 return  # it is finished right after this call
-            while not self._finished and time.monotonic() < (patience if self._unfinished else deadline):
+            while not self._finished and time.monotonic() < (deadline if self._finisher else patience):
                 time.sleep(0.0005)
                 self._turns.settle()
-        except KeyboardInterrupt as error:  # no more waiting, but whatever can be closed is
-            interrupt = error
-            deadline = 0.0
-        if not self._finished:
-            self._finish(deadline)
-        elif end_workers(self._roster.subscriptions, deadline):  # a sink that closed the hub itself is waited for here
-            process.forget(self)
-        if interrupt is not None:
-            raise interrupt
+        except BaseException as error:  # hardly any more waiting after Ctrl-C, but whatever can be closed is
+            raised = error
+            deadline = 0.0 if isinstance(error, KeyboardInterrupt) else deadline
+        for _ in range(MOST_INTERRUPTS):
+            try:
+                if not self._finished and self._turns.is_free():
+                    self._take_turn(self._finish, deadline, True)
+                if not self._finished:
+                    self._finish(deadline)
+                elif end_workers(self._roster.subscriptions, deadline):  # for a sink that closed the hub itself
+                    process.forget(self)
+                break
+            except BaseException as error:
+                raised = graver(raised, error)
+                deadline = 0.0 if isinstance(error, KeyboardInterrupt) else deadline
+        if raised is not None:
+            raise raised
 
     # -- calls that are made in turn -------------------------------------------------------------------------------
 
@@ -180,32 +193,41 @@ class Delivery:
             self.alert_raised.send_guarded(self, self._receiver_failed, alert=alert)
 
     def _finish(self, deadline: float) -> None:
-        """What ``close`` does, once. Out of turn when somebody is stuck in a sink, which is then left alone."""
-        try:
-            self._unfinished.pop()
-        except IndexError:
+        """What ``close`` does, once. Out of turn when somebody is stuck in a sink, which is then left alone.
+
+        After a Ctrl-C in the middle of it, the same thread goes on with what is left when it calls this again.
+        """
+        me = get_ident()
+        if self._finished or self._finisher.setdefault("thread", me) != me:
             return
-        stuck = None
+        raised: BaseException | None = None
         try:
-            if self._turns.is_mine():
-                self._pass_on_late_here(deadline)
-            else:
-                stuck = self._turns.busy_with
-                self._complain("close() waited in vain for a call to come back; what was waiting for it is dropped")
-                for call in self._turns.give_up_backlog():
-                    if self._is_delivery(call):
-                        self._roster.miss()
-        finally:
-            try:
-                self._roster.close(deadline, stuck, self._alert_lines())
-            finally:
-                self._finished = True
-                if self._lookout is not None:
-                    self._lookout.stop(deadline)
-                if not self._roster.is_on_worker():
-                    process.forget(self)
-                if self._run is not None:
-                    self.run_closed.send_guarded(self, self._receiver_failed, run=self._run)
+            if not self._gave_up:
+                self._gave_up = True
+                self._end_deliveries(deadline)
+        except BaseException as error:
+            raised = error
+        raised = graver(raised, self._roster.close(deadline, self._stuck, self._alert_lines()))
+        if self._lookout is not None:
+            self._lookout.stop(deadline)
+        if not self._roster.is_on_worker():
+            process.forget(self)
+        self._finished = True
+        if self._run is not None:
+            self.run_closed.send_guarded(self, self._receiver_failed, run=self._run)
+        if raised is not None:
+            raise raised
+
+    def _end_deliveries(self, deadline: float) -> None:
+        """Pass on what is still on a device, or give up what waits for a call that does not come back."""
+        if self._turns.is_mine():
+            self._pass_on_late_here(deadline)
+            return
+        self._stuck = self._turns.busy_with
+        self._complain("close() waited in vain for a call to come back; what was waiting for it is dropped")
+        for call in self._turns.give_up_backlog():
+            if self._is_delivery(call):
+                self._roster.miss()
 
     def _alert_lines(self) -> list[tuple[int, str]]:
         """What the end says of the alerts: nothing when there were none, no warning where a sink sums the run up."""
@@ -359,7 +381,6 @@ class Delivery:
         """In a forked child: never touch the parent's files, terminal and threads. Emits are only counted."""
         self._closed = self._finished = self._inert = True
         self._flows = False
-        self._unfinished.clear()
         self._late = None
         self._lookout = None
         self._turns.give_up_backlog()

@@ -48,6 +48,7 @@ def register(hub: Hub) -> None:
     if not _hooked:
         _hooked = True
         atexit.register(_close_all)
+        atexit.register(_close_all)  # twice, since a Ctrl-C may strike before the first has begun
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=_go_inert)
     _open.add(hub)
@@ -146,11 +147,11 @@ def _close(hub: Hub, deadline: float | None) -> BaseException | None:
 def _close_all() -> None:
     """At exit: all hubs within the longest of their budgets."""
     hubs = [*_dropped, *_open]
-    _dropped.clear()
     deadline = time.monotonic() + max((hub.close_timeout for hub in hubs), default=0.0)
     for hub in hubs:
         if isinstance(_close(hub, deadline), KeyboardInterrupt):
             deadline = 0.0  # somebody is tired of waiting
+    _dropped.clear()
 
 
 def _go_inert() -> None:

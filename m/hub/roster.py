@@ -13,7 +13,7 @@ from threading import get_ident
 from typing import Any
 
 from m.hub.abilities import is_same, name_of, written_by
-from m.hub.closing import Aside, close_each, do_each
+from m.hub.closing import LEAST_S, Aside, do_each, ending_of
 from m.hub.reporting import graver, logger, tell
 from m.hub.subscription import Subscription
 from m.hub.turns import Turns
@@ -30,6 +30,7 @@ class Roster:
         self.change = threading.RLock()
         """Held while the list changes; never while a sink is called, and never taken by emit."""
         self.subscriptions: tuple[Subscription, ...] = ()
+        self._endings: dict[int, Aside] = {}  # of inline sinks, by identity of the subscription
 
     def add(self, sink: Any, name: str, make: Callable[[str], Subscription]) -> Subscription:
         """Put the subscription that ``make`` gives for a free name on the list. ``ValueError`` for a known sink."""
@@ -123,31 +124,34 @@ class Roster:
                 raised = graver(raised, error)
         return raised
 
-    def close(self, deadline: float, stuck: object, said_first: Iterable[tuple[int, str]] = ()) -> None:
+    def close(self, deadline: float, stuck: object, said_first: Iterable[tuple[int, str]] = ()) -> BaseException | None:
         """Flush and close every sink but ``stuck``, the newest first, and wait for them until ``deadline``; before that
-        each hears which files there are.
+        each hears which files there are. Gives what must not be swallowed.
 
         Those in the background are told first, since they work at the same time; then come the inline ones that are
         to be closed on this thread, so that no other can keep them from it. The last thing is a line of the log on how
-        each of them fared, after ``said_first``, lines with their levels.
+        each of them fared, after ``said_first``, lines with their levels. When a Ctrl-C comes out of here, another
+        call does what is left; no sink is closed twice.
         """
         newest_first = [each for each in reversed(self.subscriptions) if each is not stuck]
         inline = [each for each in newest_first if each.worker is None and each.has_an_end]
         inline.sort(key=lambda each: not each.stays_here)
+        endings = [self._endings.setdefault(id(each), ending_of(each)) for each in inline]
         raised = self.tell_files(stuck)
-        for subscription in newest_first:
+        for subscription in (*newest_first, *newest_first):  # again, since a Ctrl-C may have come between
             try:
-                if subscription.worker is not None:
-                    subscription.do("flush")
-                    subscription.do("close")
-            except BaseException as error:  # Ctrl-C between two of them
+                subscription.end_on_worker()
+            except BaseException as error:
                 raised = graver(raised, error)
-        raised = graver(raised, close_each(inline, deadline))
-        try:
-            end_workers(self.subscriptions, 0.0 if isinstance(raised, KeyboardInterrupt) else deadline)
-        except BaseException as error:  # Ctrl-C: no more waiting
-            raised = graver(raised, error)
-            end_workers(self.subscriptions, 0.0)
+        raised = graver(raised, do_each(endings, deadline))
+        soon = time.monotonic() + LEAST_S
+        interrupted = not deadline or isinstance(raised, KeyboardInterrupt)
+        for until in (soon if interrupted else deadline, soon, 0.0):
+            try:
+                end_workers(self.subscriptions, until)
+                break
+            except BaseException as error:  # Ctrl-C: hardly any more waiting; and another: none
+                raised = graver(raised, error)
         lines = [(level, line) for level, line in said_first if logger.isEnabledFor(level)]
         for subscription in self.subscriptions:
             subscription.detach(closed=True)
@@ -156,8 +160,7 @@ class Roster:
                 lines.append((level, line))
         if lines:  # not on this thread: what takes them may be a terminal that is stopped
             raised = graver(raised, do_each([Aside(lambda: _say_all(lines), "says how it went")], deadline))
-        if raised is not None:
-            raise raised
+        return raised
 
     def is_on_worker(self) -> bool:
         """The caller runs on the thread of one of the sinks, or on one that closes a sink."""

@@ -78,6 +78,7 @@ class Subscription:
         self.gone = False
         """Taken away, or its hub is closed."""
         self._closed = False
+        self._to_end = [True]  # taken by whoever flushes and closes it on its worker
         self._reported = False
         self._rest_s = FIRST_REST_S
 
@@ -154,30 +155,31 @@ class Subscription:
 
         Raises what must pass, see `failed_on`, when the call is made here.
         """
-        method = self.abilities[ability_name]
-
-        def act() -> BaseException | None:
-            must_pass = None
-            succeeded = True
-            if method is not None:
-                try:
-                    method(*arguments)
-                except BaseException as error:
-                    succeeded = False
-                    must_pass = self.failed_on(error, None)
-            if then is not None:
-                then(succeeded)
-            return must_pass
-
         if self.worker is not None:
-            if method is not None or then is not None:
-                self.worker.call(act)
+            if self.abilities[ability_name] is not None or then is not None:
+                self.worker.call(lambda: self._act(ability_name, *arguments, then=then))
         else:
             self._turns.busy_with = self
-            must_pass = act()
+            must_pass = self._act(ability_name, *arguments, then=then)
             self._turns.busy_with = None
             if must_pass is not None:
                 raise must_pass
+
+    def _act(
+        self, ability_name: str, *arguments: Any, then: Callable[[bool], object] | None = None
+    ) -> BaseException | None:
+        method = self.abilities[ability_name]
+        must_pass = None
+        succeeded = True
+        if method is not None:
+            try:
+                method(*arguments)
+            except BaseException as error:
+                succeeded = False
+                must_pass = self.failed_on(error, None)
+        if then is not None:
+            then(succeeded)
+        return must_pass
 
     @property
     def has_an_end(self) -> bool:
@@ -195,6 +197,18 @@ class Subscription:
                 raised = graver(raised, error)
         self.closing_on = None
         return raised
+
+    def end_on_worker(self) -> None:
+        """Have a sink in the background flushed and closed when it has taken what waits for it. Once, however often
+        this is called."""
+        if self.worker is not None and self._to_end and self.has_an_end:
+            self.worker.call(self._end_once)
+
+    def _end_once(self) -> None:
+        if self._to_end:
+            self._to_end.pop()
+            for ability_name in ENDING:
+                self._act(ability_name)
 
     def failed_to_take(self, error: BaseException, step: int) -> BaseException | None:
         """`failed_on` for a snapshot that was being handed to it, which is counted."""

@@ -70,6 +70,10 @@ class Turns:
         """This thread is making a call just now."""
         return self._at_work.get(_WORKER) == get_ident()
 
+    def is_free(self) -> bool:
+        """Nobody is making a call just now."""
+        return not self._at_work
+
     def when_free(self, action: Callable[[], object]) -> None:
         """Run ``action()`` on this thread: now, or right after the call that it is in the middle of."""
         if self.is_mine():

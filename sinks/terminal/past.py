@@ -24,7 +24,7 @@ MOST_WAITING: Final = 1024
 """Past so many the training thread does it itself, at one to three microseconds each."""
 _YIELD_EVERY: Final = 64
 _YIELD_S: Final = 0.001
-"""While another thread is at it then, every so many snapshots the training thread lets it run for so long at the most."""
+"""While another thread is at it then, every so many snapshots the training thread lets it run for so long."""
 MOST_SERIES: Final = 100
 """Metrics whose past is kept: the fields, and the custom ones that came first."""
 EMA_DECAY: Final = 0.98
@@ -185,9 +185,10 @@ class Past:
         self._filled = 0
 
     def many_wait(self) -> None:
-        """There are more than `MANY_WAITING`. On the emitting thread: it wakes another one, or puts what is waiting into
-        cells itself. Where somebody is at it who does not get to run beside a loop that does nothing but emit, that one
-        is let run for a moment."""
+        """There are more than `MANY_WAITING`. On the emitting thread: it wakes another one, or makes the cells itself.
+
+        Somebody who is at it and does not get to run beside a loop that only emits is let run for a moment.
+        """
         waiting = len(self.waiting)
         if self.wake is not None and waiting <= MOST_WAITING:
             self.wake()

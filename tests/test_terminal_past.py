@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from m.metrics.snapshot import TrainingSnapshot
-from sinks.terminal.past import EMA_DECAY, MANY_WAITING, MOST_CELLS, MOST_SERIES, MOST_WAITING, Average, Past
-from sinks.terminal.state import State
+from sinks.terminal.past import EMA_DECAY, MOST_CELLS, Average, Past
 
 
 def past_of(values: list[float | None], folds: int = 1) -> Past:
@@ -120,46 +119,3 @@ def test_the_first_average_is_the_first_value_and_before_there_is_none() -> None
     assert average.value is None
     average.add([2.5])
     assert average.value == pytest.approx(2.5)
-
-
-@pytest.mark.fault("F17")
-def test_snapshots_do_not_pile_up_where_nobody_draws_and_neither_do_names() -> None:
-    state = State(interval=10**9)
-    for step in range(3 * MANY_WAITING):
-        state.take(TrainingSnapshot(step=step, train_loss=1.0, custom_metrics={f"at_{step}": 1.0}))
-        assert len(state.past.waiting) <= MANY_WAITING
-    assert len(state.past.series) == MOST_SERIES
-    state.take(TrainingSnapshot(step=0, train_loss=1.0, val_loss=2.0))
-    state.past.fold()
-    assert "val_loss" in state.past.series  # a field finds its place however many names there were
-
-
-def test_a_thread_that_draws_is_woken_first_and_not_relied_on() -> None:
-    state, woken = State(interval=10**9), []
-    state.past.wake = lambda: woken.append(len(state.past.waiting))
-    for step in range(MOST_WAITING + 1):
-        state.take(TrainingSnapshot(step=step, train_loss=1.0))
-    assert woken == list(range(MANY_WAITING + 1, MOST_WAITING + 1))
-    assert not state.past.waiting
-
-
-@pytest.mark.fault("F17")
-def test_a_thread_that_draws_is_let_run_for_moments_and_never_waited_for() -> None:
-    state, patience = State(interval=10**9), []
-
-    class Held:
-        """The display is at it."""
-
-        def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-            patience.append(timeout)
-            return False
-
-    lock, state.past.lock = state.past.lock, Held()  # type: ignore[assignment]
-    for step in range(MOST_WAITING + 200):
-        state.take(TrainingSnapshot(step=step, train_loss=1.0))
-    assert len(state.past.waiting) == MOST_WAITING + 200
-    assert set(patience) == {0.0, 0.001}
-    assert patience.count(0.001) <= len(patience) // 64 + 1
-    state.past.lock = lock
-    state.take(TrainingSnapshot(step=0, train_loss=1.0))
-    assert not state.past.waiting

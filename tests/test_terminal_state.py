@@ -10,7 +10,8 @@ from m.metrics.alerts import Alert
 from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.terminal.course import Course
-from sinks.terminal.state import MAX_ALERTS, MAX_NAMES, State
+from sinks.terminal.past import MOST_SERIES
+from sinks.terminal.state import MANY_ARRIVED, MAX_ALERTS, MAX_NAMES, MOST_ARRIVED, State
 
 
 def due_at(steps: list[int], interval: int) -> list[int]:
@@ -104,3 +105,63 @@ def test_loops_that_count_from_zero_and_from_one_end_at_their_total(
     for step in steps:
         state.take(TrainingSnapshot(step=step, train_loss=1.0))
     assert state.completed() == completed
+
+
+@pytest.mark.fault("F17")
+def test_snapshots_do_not_pile_up_where_nobody_draws_and_neither_do_names() -> None:
+    state = State(interval=10**9)
+    for step in range(3 * MANY_ARRIVED):
+        state.note(TrainingSnapshot(step=step, train_loss=1.0, custom_metrics={f"at_{step}": 1.0}))
+        assert len(state.arrived) + len(state.past.waiting) <= MANY_ARRIVED
+    assert len(state.past.series) == MOST_SERIES
+    state.note(TrainingSnapshot(step=0, train_loss=1.0, val_loss=2.0))
+    state.catch_up()
+    state.past.fold()
+    assert "val_loss" in state.past.series  # a field finds its place however many names there were
+
+
+def test_a_thread_that_draws_is_woken_first_and_not_relied_on() -> None:
+    state, woken = State(interval=10**9), []
+    state.wake = lambda: woken.append(len(state.arrived))
+    for step in range(MOST_ARRIVED + 1):
+        state.note(TrainingSnapshot(step=step, train_loss=1.0))
+    assert woken == list(range(MANY_ARRIVED + 1, MOST_ARRIVED + 1))
+    assert not state.arrived
+
+
+@pytest.mark.fault("F17")
+def test_a_thread_that_draws_is_let_run_for_moments_and_never_waited_for() -> None:
+    state, patience = State(interval=10**9), []
+
+    class Held:
+        """The display is at it."""
+
+        def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+            patience.append(timeout)
+            return False
+
+    lock, state.past.lock = state.past.lock, Held()  # type: ignore[assignment]
+    for step in range(MOST_ARRIVED + 200):
+        state.note(TrainingSnapshot(step=step, train_loss=1.0))
+    assert len(state.arrived) == MOST_ARRIVED + 200
+    assert set(patience) == {0.0, 0.001}
+    assert patience.count(0.001) <= len(patience) // 64 + 1
+    state.past.lock = lock
+    state.note(TrainingSnapshot(step=0, train_loss=1.0))
+    assert not state.arrived
+
+
+def test_catching_up_says_whether_a_table_became_due() -> None:
+    state = State(interval=10)
+    assert not state.catch_up()
+    for step in range(1, 10):
+        state.note(TrainingSnapshot(step=step, train_loss=1.0))
+    assert not state.catch_up()
+    for step in range(10, 14):
+        state.note(TrainingSnapshot(step=step, train_loss=1.0))
+    assert state.latest is not None
+    assert state.latest.step == 9
+    assert state.catch_up()
+    assert state.latest.step == 13
+    assert state.view is not None
+    assert state.view.snapshot.step == 10

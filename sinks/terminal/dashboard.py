@@ -101,6 +101,7 @@ class Dashboard:
         if not self.finished:
             self.finished = True
             self._ended = self.clock()
+            self.state.catch_up()
             self.state.freeze()
 
     @property
@@ -109,7 +110,8 @@ class Dashboard:
         return (self.clock() if self._ended is None else self._ended) - self._started
 
     def observe(self) -> None:
-        """Look at the clock and the newest step; whoever refreshes calls this, so that rates follow."""
+        """Look at what has arrived and at the clock; whoever refreshes calls this, so that rates follow."""
+        self.state.catch_up()
         if self.state.latest is not None:
             self.meter.observe(self.clock(), self.state.latest.step)
             self._rate = self.meter.steps_per_second

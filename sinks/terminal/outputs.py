@@ -20,9 +20,7 @@ from sinks.terminal.tty import Terminal
 
 
 class Output(Protocol):
-    """One way for a dashboard to come out. ``tables_due`` is called on the emitting thread."""
-
-    def tables_due(self) -> None: ...
+    """One way for a dashboard to come out."""
 
     def end(self, files: Sequence[str] = (), /) -> None:
         """Show the last state and the summary, which names ``files``, and let go of everything. Bounded in time; never
@@ -68,9 +66,6 @@ def _descriptor(file: IO[str]) -> int | None:
 class Nowhere:
     """The output of a process that shows nothing: another rank does."""
 
-    def tables_due(self) -> None:
-        """Nobody sees them."""
-
     def end(self, files: Sequence[str] = ()) -> None:
         """There is nothing to let go of."""
 
@@ -84,7 +79,7 @@ class Pinned:
         self._plain = PlainText(dashboard, console)
         self._screen = screen_on(device, console, interval_s)
         self._screen.attach(self)
-        dashboard.state.past.wake = self._screen.wake
+        dashboard.state.wake = self._screen.wake
 
     def rows(self, width: int, height: int) -> list[Row]:
         return self._dashboard.rows(width, height, self._console, paced=True)
@@ -97,9 +92,6 @@ class Pinned:
 
     def give_up_tables(self) -> None:
         self._plain.without_tables = True
-
-    def tables_due(self) -> None:
-        """The next frame shows them."""
 
     def end(self, files: Sequence[str] = ()) -> None:
         closing: list[Row] = []
@@ -123,10 +115,7 @@ class AsText:
         self._gone = False
         self._ticker = Ticker(self._speak, interval_s, "metrics-hub text", self._speak_without_tables)
         self._ticker.start()
-        dashboard.state.past.wake = self._ticker.wake
-
-    def tables_due(self) -> None:
-        """The thread looks at its pace, so that a fast loop does not fill a log."""
+        dashboard.state.wake = self._ticker.wake
 
     def end(self, files: Sequence[str] = ()) -> None:
         if self._ticker.stop(STOP_WITHIN_S):

@@ -1,6 +1,6 @@
 """What every metric did since the beginning of the run, in memory that does not grow with it.
 
-The training thread only appends a snapshot to a queue. Whoever draws puts what is waiting into *cells*: each stands for
+Whoever draws puts the snapshots that are waiting into *cells*: each stands for
 as many snapshots as every other and keeps the least, mean and greatest finite value of each metric, and whether there
 was one that is not finite. When there are too many cells, neighbours become one. So a spike of a single step is kept
 for good, and all metrics share one axis.
@@ -19,12 +19,7 @@ from sinks.terminal.trends import Direction, better
 
 MOST_CELLS: Final = 512
 MANY_WAITING: Final = 256
-"""Past so many snapshots the thread that draws is woken to put them into cells, if there is one."""
-MOST_WAITING: Final = 1024
-"""Past so many the training thread does it itself, at one to three microseconds each."""
-_YIELD_EVERY: Final = 64
-_YIELD_S: Final = 0.001
-"""While another thread is at it then, every so many snapshots the training thread lets it run for so long."""
+"""No more than so many snapshots wait to be put into cells when the state has caught up."""
 MOST_SERIES: Final = 100
 """Metrics whose past is kept: the fields, and the custom ones that came first."""
 EMA_DECAY: Final = 0.98
@@ -165,8 +160,7 @@ class Series:
 
 
 class Past:
-    """The series of one run. `waiting` is appended to by the emitting thread; ``fold`` is for one thread at a time,
-    which `lock` sees to."""
+    """The series of one run, for one thread at a time, which `lock` sees to."""
 
     def __init__(self, smoothed: Sequence[str] = SMOOTHED) -> None:
         self.waiting: deque[TrainingSnapshot] = deque()
@@ -179,24 +173,8 @@ class Past:
         """The step at which each cell begins."""
         self.newest: TrainingSnapshot | None = None
         """The newest snapshot that is in a cell."""
-        self.wake: Callable[[], object] | None = None
-        """Wakes a thread that will `fold` soon; None: there is none. Never waits."""
         self._smoothed = smoothed
         self._filled = 0
-
-    def many_wait(self) -> None:
-        """There are more than `MANY_WAITING`. On the emitting thread: it wakes another one, or makes the cells itself.
-
-        Somebody who is at it and does not get to run beside a loop that only emits is let run for a moment.
-        """
-        waiting = len(self.waiting)
-        if self.wake is not None and waiting <= MOST_WAITING:
-            self.wake()
-        elif self.lock.acquire(timeout=0.0 if waiting % _YIELD_EVERY else _YIELD_S):
-            try:
-                self.fold()
-            finally:
-                self.lock.release()
 
     def fold(self, until: TrainingSnapshot | None = None, rate: float | None = None) -> None:
         """Put what is waiting into cells, as far as ``until`` (None: all). ``rate`` is what `RATE` was meanwhile."""

@@ -16,7 +16,7 @@ from m.metrics.snapshot import TrainingSnapshot
 from sinks.terminal.config import VisualizationConfig, check, smoothed
 from sinks.terminal.dashboard import Dashboard
 from sinks.terminal.look import look_for
-from sinks.terminal.outputs import Nowhere, Output, is_in_memory, output_for
+from sinks.terminal.outputs import InMemory, Nowhere, Output, is_in_memory, output_for
 from sinks.terminal.past import Past
 from sinks.terminal.state import State
 
@@ -58,6 +58,8 @@ class TerminalSink:
         look = look_for(self.config.theme, self.console.encoding, colors)
         self._dashboard = Dashboard(self.config, self._state, look, clock)
         self._output: Output | None = None
+        self._at_once: InMemory | None = None  # the output, where it is written to in the call
+        self._shown = True
         self._files: list[str] = []
         self._closed = False
 
@@ -68,18 +70,20 @@ class TerminalSink:
         self._end_run()
         self._state = self._new_state(run)
         self._dashboard.begin(self._state)
-        shown = self._on_rank is None or is_in_memory(self.console) or rank() == self._on_rank
-        self._output = output_for(self._dashboard, self.console) if shown else Nowhere()
+        self._shown = self._on_rank is None or is_in_memory(self.console) or rank() == self._on_rank
+        self._output = output = output_for(self._dashboard, self.console) if self._shown else Nowhere()
+        self._at_once = output if isinstance(output, InMemory) else None
 
     def record(self, snapshot: TrainingSnapshot) -> None:
-        """Remember ``snapshot``; on the emitting thread nothing more, unless the console is in memory."""
+        """Keep ``snapshot`` for the thread that draws, and nothing more, unless the console is in memory."""
         if self._output is None:
             if self._closed:
                 return
             self.start(run_begun_by(snapshot.step))
-        output = self._output
-        if not isinstance(output, Nowhere) and self._state.take(snapshot) and output is not None:
-            output.tables_due()
+        if self._shown:
+            self._state.note(snapshot)
+            if self._at_once is not None and self._state.catch_up():
+                self._at_once.tables_due()
 
     def alert(self, alert: Alert) -> None:
         """Show ``alert`` with the next frame."""

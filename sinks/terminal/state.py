@@ -1,7 +1,13 @@
-"""What the display knows about the run. Written by the emitting thread in under a microsecond, read when drawing."""
+"""What the display knows about the run.
+
+The emitting thread only appends each snapshot to a queue; whoever draws catches up first. The queue stays short: in a
+loop that is too fast for the display the emitting thread catches up itself.
+"""
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -10,11 +16,20 @@ from m.metrics.loads import Utilization
 from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.terminal.course import Course
-from sinks.terminal.past import MANY_WAITING, Past
+from sinks.terminal.past import Past
 
 MAX_NAMES: Final = 2000
 """Custom metrics that are remembered; a name that holds the step must not fill the memory."""
 MAX_ALERTS: Final = 50
+MANY_ARRIVED: Final = 256
+"""Past so many that nobody has looked at, the thread that draws is woken, if there is one."""
+MOST_ARRIVED: Final = 1024
+"""Past so many the training thread catches up itself, at two to five microseconds each."""
+_PATIENCE_S: Final = 1.0
+"""Whoever else catches up is done long before, unless it is a thread that a fork left behind."""
+_YIELD_EVERY: Final = 64
+_YIELD_S: Final = 0.001
+"""While another thread is at it then, every so many snapshots the training thread lets it run for so long."""
 
 
 @dataclass(slots=True)
@@ -32,7 +47,7 @@ class View:
 
 @dataclass(slots=True)
 class State:
-    """The run as far as it has come."""
+    """The run as far as it has come. All but `note` and `add_alert` is for one thread at a time."""
 
     interval: int
     """Steps between table updates."""
@@ -58,6 +73,45 @@ class State:
     """The first step of this session."""
     snapshots: int = 0
     past: Past = field(default_factory=Past)
+    arrived: deque[TrainingSnapshot] = field(default_factory=deque)
+    """What was noted and not yet taken."""
+    wake: Callable[[], object] | None = None
+    """Wakes a thread that will `catch_up` soon; None: there is none. Never waits."""
+
+    def note(self, snapshot: TrainingSnapshot) -> None:
+        """Keep ``snapshot`` for whoever draws. On the emitting thread."""
+        arrived = self.arrived
+        arrived.append(snapshot)
+        if len(arrived) > MANY_ARRIVED:
+            self._many_arrived()
+
+    def catch_up(self) -> bool:
+        """Take what has arrived; True when the tables became due meanwhile."""
+        if not self.arrived or not self.past.lock.acquire(timeout=_PATIENCE_S):
+            return False
+        try:
+            return self._take_arrived()
+        finally:
+            self.past.lock.release()
+
+    def _many_arrived(self) -> None:
+        """Somebody who is at it and does not get to run beside a loop that only emits is let run for a moment."""
+        arrived = len(self.arrived)
+        if self.wake is not None and arrived <= MOST_ARRIVED:
+            self.wake()
+        elif self.past.lock.acquire(timeout=0.0 if arrived % _YIELD_EVERY else _YIELD_S):
+            try:
+                self._take_arrived()
+                self.past.fold()
+            finally:
+                self.past.lock.release()
+
+    def _take_arrived(self) -> bool:
+        arrived = self.arrived
+        due = False
+        for _ in range(len(arrived)):
+            due = self.take(arrived.popleft()) or due
+        return due
 
     def take(self, snapshot: TrainingSnapshot) -> bool:
         """Remember what ``snapshot`` says; True when the tables are due at it."""
@@ -65,10 +119,7 @@ class State:
         before = self.latest
         self.latest = snapshot
         self.snapshots += 1
-        waiting = self.past.waiting
-        waiting.append(snapshot)
-        if len(waiting) > MANY_WAITING:
-            self.past.many_wait()
+        self.past.waiting.append(snapshot)
         broke = False
         value: float | None = snapshot.train_loss
         if value is not None:
@@ -126,7 +177,7 @@ class State:
 
     def _forget_oldest_names(self) -> None:
         for name in list(self.known)[:-MAX_NAMES]:
-            self.known.pop(name, None)  # the drawing thread may be at it too
+            del self.known[name]
 
     def add_alert(self, alert: Alert) -> None:
         self.alerts.append(alert)

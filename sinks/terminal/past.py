@@ -3,7 +3,7 @@
 The training thread only appends a snapshot to a queue. Whoever draws puts what is waiting into *cells*: each stands for
 as many snapshots as every other and keeps the least, mean and greatest finite value of each metric, and whether there
 was one that is not finite. When there are too many cells, neighbours become one. So a spike of a single step is kept
-for good, and all metrics share one axis.
+for good, and all metrics share one axis. Beside the cells the newest values of each metric are kept one by one.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ MOST_WAITING: Final = 1024
 _YIELD_EVERY: Final = 64
 _YIELD_S: Final = 0.001
 """While another thread is at it then, every so many snapshots the training thread lets it run for so long."""
+NEWEST: Final = 64
+"""Values of each metric that are kept one by one."""
 MOST_SERIES: Final = 100
 """Metrics whose past is kept: the fields, and the custom ones that came first."""
 EMA_DECAY: Final = 0.98
@@ -69,7 +71,20 @@ class Average:
 class Series:
     """One metric, cell by cell. The lists are of equal length; a cell without a finite value holds None."""
 
-    __slots__ = ("_best", "_open_count", "_open_sum", "average", "best", "best_step", "broken", "high", "low", "mean")
+    __slots__ = (
+        "_best",
+        "_open_count",
+        "_open_sum",
+        "average",
+        "best",
+        "best_step",
+        "broken",
+        "high",
+        "low",
+        "mean",
+        "measured",
+        "newest",
+    )
 
     def __init__(self, cells: int, averaged: bool = False, best: Best | None = None) -> None:
         """``cells`` had gone by before its first value; ``best`` is ``min`` or ``max``, None where neither is good."""
@@ -82,6 +97,10 @@ class Series:
         self.high: Values = [None] * cells
         self.broken: set[int] = set()
         """Cells in which a value was NaN or infinite."""
+        self.newest: deque[float] = deque(maxlen=NEWEST)
+        """The newest values, each as it was measured; what was not measured takes no place."""
+        self.measured = 0
+        """How many values there were, of which those are the last."""
         self.average = Average() if averaged else None
         self._open_sum = 0.0
         self._open_count = 0
@@ -90,6 +109,7 @@ class Series:
         """One value a snapshot, None where it was not measured. The last cell holds ``filled`` snapshots of ``span``
         already; 0: it is full."""
         finite: Sequence[Any] = values
+        measured: Sequence[float] = values
         broken: list[int] = []
         try:
             total = sum(values)
@@ -99,6 +119,9 @@ class Series:
         if not plain:
             finite = [_finite(value) for value in values]
             broken = [at for at, value in enumerate(values) if finite[at] is None and isinstance(value, (int, float))]
+            measured = [value for value in values if isinstance(value, (int, float))]
+        self.measured += len(measured)
+        self.newest.extend(measured[-NEWEST:])
         if self.average is not None:
             self.average.add(finite)
         if self._best is not None:

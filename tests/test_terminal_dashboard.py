@@ -179,6 +179,28 @@ def test_on_a_live_screen_tables_wait_until_those_before_are_paid_for() -> None:
     assert "step   5" in newest(60)
 
 
+def test_the_recent_past_comes_with_each_table_and_the_whole_one_every_two_seconds() -> None:
+    shown = Shown(table_update_interval=1)
+
+    def sparklines() -> list[str]:
+        rows = shown.lines()
+        row = next(line for line in rows if line.startswith(" train_loss"))
+        whole, newest = (rows[1].index(word) for word in ("history", "last 32"))
+        return [row[whole : newest - 1].rstrip(), row[newest : newest + 8].rstrip()]
+
+    shown.take(snapshot(0, train_loss=1.0))
+    assert sparklines() == ["▄", "▄"]
+    shown.take(snapshot(1, train_loss=2.0))
+    assert sparklines() == ["▄", "▁▇"]
+    shown.take(snapshot(2, train_loss=1.5))
+    assert sparklines() == ["▄", "▁▇▄"]
+    shown.clock.now += 2.0
+    shown.take(snapshot(3, train_loss=1.0))
+    assert sparklines() == ["▁▇▄▁", "▁▇▄▁"]
+    shown.take(snapshot(4, train_loss=math.nan))
+    assert sparklines() == ["▁▇▄▁×", "▁▇▄▁×"]
+
+
 def test_the_first_snapshot_is_shown_before_the_first_table_is_due() -> None:
     shown = Shown()
     shown.take(snapshot(1))

@@ -104,6 +104,23 @@ def test_the_status_shows_each_loss_with_its_best_and_where_it_was() -> None:
     assert len(set(ends)) == 1  # values end in one column
 
 
+@pytest.mark.parametrize("ema", [True, False])
+@pytest.mark.parametrize("longest", [5, 14, 20, 40])
+def test_the_recent_past_takes_nothing_that_a_name_needs_and_leaves_most_to_the_whole(longest: int, ema: bool) -> None:
+    found = set()
+    for width in range(60, 240):
+        columns = columns_for(width, longest, 4, ema)
+        sparklines = 2 + columns.spark + (1 + columns.recent if columns.recent else 0) + 2
+        others = columns.name + columns.value + 2 + columns.ema + columns.best + columns.step
+        assert others + sparklines <= width
+        assert columns.recent in (0, 8, 16)
+        assert columns.recent <= columns.spark >= 8
+        if columns.recent:
+            assert columns.name == min(longest + 1, 26) + 1 or columns.name == 15  # the least
+        found.add(columns.recent)
+    assert found == {0, 8, 16}
+
+
 def test_a_falling_loss_is_green_and_a_rising_one_red() -> None:
     falling = status_of()[0][1]
     assert ("↓", DEFAULT.better) in falling

@@ -38,12 +38,14 @@ class Columns:
 
     def shown(self) -> Values:
         """The value at which each column stands: its mean, or the extreme where one stands out, as a spike does."""
-        lows, highs = _known(self.low), _known(self.high)
+        lows, means, highs = _known(self.low), _known(self.mean), _known(self.high)
         if not lows:
             return self.mean
         far = STANDS_OUT * (max(highs) - min(lows))
-        above = _typical(highs, self.mean)
-        below = -_typical(lows, self.mean)
+        ups, downs = list(map(sub, highs, means)), list(map(sub, means, lows))
+        if max(ups) <= far and max(downs) <= far:
+            return self.mean
+        above, below = _typical(ups), _typical(downs)
         values: Values = []
         for low, mean, high in zip(self.low, self.mean, self.high, strict=True):
             if low is None or mean is None or high is None:
@@ -121,11 +123,9 @@ def _known(values: Values) -> list[float]:
     return [value for value in values if value is not None] if None in values else values  # type: ignore[return-value]
 
 
-def _typical(extremes: list[float], means: Values) -> float:
-    """How far the extremes of columns lie above their means, as a rule (the median)."""
-    distances = sorted(map(sub, extremes, _known(means)))
-    middle: float = distances[len(distances) // 2]
-    return middle
+def _typical(distances: list[float]) -> float:
+    """How far the extremes of columns lie from their means, as a rule (the median)."""
+    return sorted(distances)[len(distances) // 2]
 
 
 def _means(groups: list[list[float]]) -> Values:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from m.metrics.snapshot import TrainingSnapshot
-from sinks.terminal.past import EMA_DECAY, MANY_WAITING, MOST_CELLS, MOST_SERIES, MOST_WAITING, NEWEST, Average, Past
+from sinks.terminal.past import EMA_DECAY, MANY_WAITING, MOST_CELLS, MOST_SERIES, MOST_WAITING, Average, Past
 from sinks.terminal.state import State
 
 
@@ -91,7 +91,7 @@ def test_the_newest_values_are_kept_as_they_were_measured_however_they_came(
         assert not measured
         return
     assert series.measured == len(measured)
-    assert [repr(value) for value in series.newest] == [repr(value) for value in measured[-NEWEST:]]
+    assert [repr(value) for value in series.newest] == [repr(value) for value in measured[-64:]]
 
 
 def test_a_word_is_none_of_the_newest_values() -> None:

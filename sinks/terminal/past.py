@@ -25,12 +25,12 @@ MOST_WAITING: Final = 1024
 _YIELD_EVERY: Final = 64
 _YIELD_S: Final = 0.001
 """While another thread is at it then, every so many snapshots the training thread lets it run for so long."""
-NEWEST: Final = 64
-"""Values of each metric that are kept one by one."""
 MOST_SERIES: Final = 100
 """Metrics whose past is kept: the fields, and the custom ones that came first."""
 EMA_DECAY: Final = 0.98
 """The average weighs about the last fifty values."""
+NEWEST: Final = 64
+"""Values of each metric that are kept one by one."""
 FIELDS: Final = ("train_loss", "val_loss", "aux_loss", "learning_rate", "gradient_norm")
 SMOOTHED: Final = ("train_loss", "aux_loss", "gradient_norm")
 """What is averaged where ``ema=True``: measured at every step, and noisy."""

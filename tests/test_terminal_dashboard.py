@@ -16,7 +16,7 @@ from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
 from m.metrics.system import Machine
 from sinks.terminal.config import VisualizationConfig
-from sinks.terminal.dashboard import Dashboard
+from sinks.terminal.dashboard import PAST_EVERY_S, Dashboard
 from sinks.terminal.look import DEFAULT
 from sinks.terminal.rows import row_width
 from sinks.terminal.state import State
@@ -179,7 +179,7 @@ def test_on_a_live_screen_tables_wait_until_those_before_are_paid_for() -> None:
     assert "step   5" in newest(60)
 
 
-def test_the_recent_past_comes_with_each_table_and_the_whole_one_every_two_seconds() -> None:
+def test_the_recent_past_comes_with_each_table_and_the_whole_one_at_its_pace() -> None:
     shown = Shown(table_update_interval=1)
 
     def sparklines() -> list[str]:
@@ -194,7 +194,7 @@ def test_the_recent_past_comes_with_each_table_and_the_whole_one_every_two_secon
     assert sparklines() == ["▄", "▁▇"]
     shown.take(snapshot(2, train_loss=1.5))
     assert sparklines() == ["▄", "▁▇▄"]
-    shown.clock.now += 2.0
+    shown.clock.now += PAST_EVERY_S
     shown.take(snapshot(3, train_loss=1.0))
     assert sparklines() == ["▁▇▄▁", "▁▇▄▁"]
     shown.take(snapshot(4, train_loss=math.nan))

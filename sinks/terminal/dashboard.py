@@ -37,8 +37,7 @@ from sinks.terminal.trends import Trends
 MACHINE_EVERY_S: Final = 1.0
 """The machine is read at most this often."""
 PAST_EVERY_S: Final = 2.0
-"""What is drawn of the whole past in one row is made anew at most this often, and when something broke or the run ends;
-what is drawn of the newest values comes with each table."""
+"""What is drawn of the past in one row is made anew at most this often, and when something broke or the run ends."""
 CURVES_EVERY_S: Final = 3.0
 """The same for each panel of curves."""
 EXPERTS_LEAVE: Final = 24
@@ -247,6 +246,7 @@ class Dashboard:
         return self._sparks[key]
 
     def _recent(self, name: str, width: int) -> Row:
+        """Made with each table."""
         with self.state.past.lock:
             return recent(name, self.state.past.series.get(name), width, self.look)
 

@@ -16,7 +16,7 @@ from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
 from m.metrics.system import Machine
 from sinks.terminal.config import VisualizationConfig
-from sinks.terminal.dashboard import Dashboard
+from sinks.terminal.dashboard import PAST_EVERY_S, Dashboard
 from sinks.terminal.look import DEFAULT
 from sinks.terminal.rows import row_width
 from sinks.terminal.state import State
@@ -177,6 +177,28 @@ def test_on_a_live_screen_tables_wait_until_those_before_are_paid_for() -> None:
     shown.state.take(snapshot(5, train_loss=math.nan))
     shown.dashboard.finish()
     assert "step   5" in newest(60)
+
+
+def test_the_recent_past_comes_with_each_table_and_the_whole_one_at_its_pace() -> None:
+    shown = Shown(table_update_interval=1)
+
+    def sparklines() -> list[str]:
+        rows = shown.lines()
+        row = next(line for line in rows if line.startswith(" train_loss"))
+        whole, newest = (rows[1].index(word) for word in ("history", "last 32"))
+        return [row[whole : newest - 1].rstrip(), row[newest : newest + 8].rstrip()]
+
+    shown.take(snapshot(0, train_loss=1.0))
+    assert sparklines() == ["▄", "▄"]
+    shown.take(snapshot(1, train_loss=2.0))
+    assert sparklines() == ["▄", "▁▇"]
+    shown.take(snapshot(2, train_loss=1.5))
+    assert sparklines() == ["▄", "▁▇▄"]
+    shown.clock.now += PAST_EVERY_S
+    shown.take(snapshot(3, train_loss=1.0))
+    assert sparklines() == ["▁▇▄▁", "▁▇▄▁"]
+    shown.take(snapshot(4, train_loss=math.nan))
+    assert sparklines() == ["▁▇▄▁×", "▁▇▄▁×"]
 
 
 def test_the_first_snapshot_is_shown_before_the_first_table_is_due() -> None:

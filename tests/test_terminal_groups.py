@@ -18,9 +18,9 @@ from sinks.terminal import groups
 from sinks.terminal.experts import experts
 from sinks.terminal.look import DEFAULT, PLAIN, Row
 from sinks.terminal.rows import Levels
-from sinks.terminal.spark import sparkline
+from sinks.terminal.spark import recent, sparkline
 from sinks.terminal.state import State
-from sinks.terminal.table import columns_for
+from sinks.terminal.table import Sparks, columns_for
 from sinks.terminal.trends import Trends
 
 WIDTHS = [10, 20, 39, 58, 79, 119, 199]
@@ -42,17 +42,24 @@ def status_after(steps: list[dict[str, float | None]], width: int = 79) -> Level
     for name, series in state.past.series.items():
         trends.see(name, series.mean)
 
-    def spark(name: str, width: int) -> Row:
+    def whole(name: str, width: int) -> Row:
         return sparkline(name, state.past.series.get(name), width, DEFAULT)
 
+    def newest(name: str, width: int) -> Row:
+        return recent(name, state.past.series.get(name), width, DEFAULT)
+
     columns = columns_for(width, 14, 4, ema=True)
-    return groups.status(state, trends, columns, spark, DEFAULT, experts_missing=True)
+    return groups.status(state, trends, columns, Sparks(whole, newest), DEFAULT, experts_missing=True)
 
 
 def metrics_of(known: dict[str, Any], width: int = 79) -> Levels:
     state = State(interval=1)
     columns = columns_for(width, 14, 4, ema=True)
-    return groups.metrics(known, 0, state, Trends(), columns, lambda name, cells: ((" " * cells, PLAIN),), DEFAULT)
+
+    def blank(name: str, cells: int) -> Row:
+        return ((" " * cells, PLAIN),)
+
+    return groups.metrics(known, 0, state, Trends(), columns, Sparks(blank, blank), DEFAULT)
 
 
 def every_level(width: int) -> list[Levels]:
@@ -87,13 +94,31 @@ def test_levels_only_shrink(width: int) -> None:
 
 def test_the_status_shows_each_loss_with_its_best_and_where_it_was() -> None:
     rows = texts(status_of(val_loss=0.7)[0])
-    assert re.match(r"── status · step    2 ─+ ema  history ─+ best +step$", rows[0])
-    assert re.match(r" train_loss +1\.0000 ↓ +1\.\d{4}  ▇▄▁ +1\.0000 +2$", rows[1])
-    assert re.match(r" val_loss +0\.7000 → +at 2  ▄▄▄ +0\.7000 +0$", rows[2])
-    assert re.match(r" learning_rate +3\.00e-4 → +▄▄▄$", rows[3])
+    assert re.match(r"── status · step    2 ─+ ema  history ─+ last 32 ─+ best +step$", rows[0])
+    assert re.match(r" train_loss +1\.0000 ↓ +1\.\d{4}  ▇▄▁ +▇▄▁ +1\.0000 +2$", rows[1])
+    assert re.match(r" val_loss +0\.7000 → +at 2  ▄▄▄ +▄▄▄ +0\.7000 +0$", rows[2])
+    assert re.match(r" learning_rate +3\.00e-4 → +▄▄▄ +▄▄▄$", rows[3])
+    assert {row.index("▄▄▄", rows[0].index("last")) for row in rows[2:4]} == {rows[0].index("last")}
     assert re.match(r" experts +- +no utilization given$", rows[4])
     ends = [row.index("1.0000") + 6 for row in rows[1:2]] + [rows[2].index("0.7000") + 6, rows[3].index("e-4") + 3]
     assert len(set(ends)) == 1  # values end in one column
+
+
+@pytest.mark.parametrize("ema", [True, False])
+@pytest.mark.parametrize("longest", [5, 14, 20, 40])
+def test_the_recent_past_takes_nothing_that_a_name_needs_and_leaves_most_to_the_whole(longest: int, ema: bool) -> None:
+    found = set()
+    for width in range(60, 240):
+        columns = columns_for(width, longest, 4, ema)
+        sparklines = 2 + columns.spark + (1 + columns.recent if columns.recent else 0) + 2
+        others = columns.name + columns.value + 2 + columns.ema + columns.best + columns.step
+        assert others + sparklines <= width
+        assert columns.recent in (0, 8, 16)
+        assert columns.recent <= columns.spark >= 8
+        if columns.recent:
+            assert columns.name == min(longest + 1, 26) + 1 or columns.name == 15  # the least
+        found.add(columns.recent)
+    assert found == {0, 8, 16}
 
 
 def test_a_falling_loss_is_green_and_a_rising_one_red() -> None:

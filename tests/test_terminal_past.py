@@ -80,12 +80,35 @@ def test_all_metrics_share_one_axis_and_those_that_come_late_begin_late() -> Non
     assert {len(series.low) for series in past.series.values()} == {100}
 
 
+@given(st.lists(st.one_of(st.none(), st.floats()), max_size=300), st.integers(1, 50))
+def test_the_newest_values_are_kept_as_they_were_measured_however_they_came(
+    values: list[float | None], folds: int
+) -> None:
+    series = past_of(values, folds).series.get("train_loss")
+    measured = [value for value in values if value is not None]
+    if series is None:
+        assert not measured
+        return
+    assert series.measured == len(measured)
+    assert [repr(value) for value in series.newest] == [repr(value) for value in measured[-64:]]
+
+
+def test_a_word_is_none_of_the_newest_values() -> None:
+    past = Past()
+    for step, phase in enumerate(["warmup", 1.0, "decay", None, True]):
+        past.waiting.append(TrainingSnapshot(step=step, train_loss=1.0, custom_metrics={"phase": phase}))
+    past.fold()
+    assert list(past.series["phase"].newest) == [1.0, True]
+    assert past.series["phase"].measured == 2
+
+
 def test_it_goes_no_farther_than_the_table_that_is_shown() -> None:
     past = Past()
     snapshots = [TrainingSnapshot(step=step, train_loss=float(step)) for step in range(10)]
     past.waiting.extend(snapshots)
     past.fold(snapshots[6])
     assert past.newest is snapshots[6]
+    assert past.series["train_loss"].newest[-1] == 6.0
     assert len(past.steps) == 7
     past.fold(snapshots[6])
     assert len(past.steps) == 7

@@ -8,6 +8,7 @@ import random
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pyte
 import pytest
@@ -22,6 +23,7 @@ from sinks.terminal.config import VisualizationConfig
 from sinks.terminal.dashboard import Dashboard
 from sinks.terminal.look import THEMES, look_for
 from sinks.terminal.painter import Painter
+from sinks.terminal.spark import PER_COLUMN
 from sinks.terminal.state import State
 
 SIZES = [(40, 15), (80, 24), (120, 40), (200, 50)]
@@ -153,6 +155,42 @@ def test_nothing_jumps_over_200_frames(columns: int, lines: int, experts: int) -
     for place, found in ends.items():
         together = set().union(*found)
         assert len(together) == max(map(len, found)), (frames[0][place], frames[-1][place], sorted(together))
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize(("columns", "lines"), SIZES)
+def test_each_metric_has_its_whole_and_its_recent_past_but_on_the_smallest_screen(
+    columns: int, lines: int, theme: str
+) -> None:
+    """Each below its heading, with space between, in the same place in each frame."""
+    watched = Watched(columns, lines, theme)
+    known = {f"error_{number}": 0.5 for number in range(2)}
+    places = set()
+    for snapshot in training(200, 8, validation=True, diverging=True):
+        watched.take(replace(snapshot, custom_metrics=known))
+        if snapshot.step < 100:
+            continue
+        frame = watched.frame()
+        if columns == 40:
+            assert not any("last " in line for line in frame)
+            continue
+        title = next(line for line in frame if line.startswith("── status"))
+        heading = re.search(r"history ([ ─]*)last (\d+)", title)
+        assert heading is not None
+        cells = int(heading[2]) // PER_COLUMN
+        whole, newest = heading.start(), heading.end(1)
+        places.add((whole, newest, cells))
+        rows = [line for line in frame if re.match(r" (\w+_loss|error_\d|learning_rate|gradient_norm) ", line)]
+        assert len(rows) == 7
+        for row in rows:
+            assert row[whole - 2 : whole] == "  "
+            assert re.fullmatch(r"[▁-▇×][▁-▇× ]* ", row[whole:newest].ljust(newest - whole))
+            assert re.fullmatch(r"[▁-▇×]+ *", row[newest : newest + cells])  # without blanks between
+            assert row[newest + cells : newest + cells + 2].strip() == ""
+        if snapshot.step > 180:
+            loss = next(row for row in rows if row.startswith(" train_loss"))
+            assert set(loss[newest + cells - 7 : newest + cells]) == {"×"}
+    assert [place[2] for place in places] == {40: [], 80: [8], 120: [8], 200: [16]}[columns]
 
 
 def test_a_run_with_an_alert_a_dead_expert_and_no_validation_moves_no_row() -> None:

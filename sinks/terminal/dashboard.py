@@ -28,10 +28,10 @@ from sinks.terminal.look import Look, Row
 from sinks.terminal.past import MANY_WAITING, RATE
 from sinks.terminal.progress import Progress, progress_row, title_row
 from sinks.terminal.rows import Levels
-from sinks.terminal.spark import sparkline
+from sinks.terminal.spark import recent, sparkline
 from sinks.terminal.state import State, View
 from sinks.terminal.summary import Cost, closing_summary
-from sinks.terminal.table import columns_for
+from sinks.terminal.table import Sparks, columns_for
 from sinks.terminal.trends import Trends
 
 MACHINE_EVERY_S: Final = 1.0
@@ -247,6 +247,11 @@ class Dashboard:
                 self._sparks[key] = sparkline(name, self.state.past.series.get(name), width, self.look)
         return self._sparks[key]
 
+    def _recent(self, name: str, width: int) -> Row:
+        """Made with each table."""
+        with self.state.past.lock:
+            return recent(name, self.state.past.series.get(name), width, self.look)
+
     def _groups(self, view: View, width: int, right: int, height: int, console: Console) -> dict[str, Levels]:
         """Everything but the alerts, for ``height`` rows of ``width`` cells, and as many of ``right`` cells beside them
         if that is not 0."""
@@ -255,12 +260,13 @@ class Dashboard:
         known = {name: value for name, value in view.known.items() if name not in _SPEED_NAMES}
         longest = max((min(cell_len(name), 100) for name in (*STATUS_NAMES, *known)), default=0)
         columns = columns_for(width, longest, groups.digits_of(state), bool(smoothed(config)))
+        sparks = Sparks(self._spark, self._recent)
         parts: dict[str, Levels] = {
             "status": groups.status(
                 state,
                 self._trends,
                 columns,
-                self._spark,
+                sparks,
                 look,
                 experts_missing=wants_experts and not view.experts,
                 gradient_norm=config.show_system_metrics,
@@ -275,7 +281,7 @@ class Dashboard:
         if not parts["custom"][0] or self.custom.failed:
             beside = ("experts", "performance") if right else ()
             room = height - sum(len(levels[0]) for name, levels in parts.items() if name not in beside)
-            parts["metrics"] = groups.metrics(known, room, state, self._trends, columns, self._spark, look)
+            parts["metrics"] = groups.metrics(known, room, state, self._trends, columns, sparks, look)
         return parts
 
     def _experts(self, view: View, width: int, tall: int) -> Levels:

@@ -14,8 +14,8 @@ WIDE: Final = 118
 TITLED_FROM: Final = 12
 """From this height on there is a title line."""
 GAP: Final = 3
-_RIGHT: Final = 0.4  # of the width, at least `_LEAST_RIGHT` cells
-_LEAST_RIGHT: Final = 44
+_RIGHT: Final = 0.35  # of the width, at least `_LEAST_RIGHT` cells
+_LEAST_RIGHT: Final = 41
 _PANEL: Final = 13  # rows that a panel of curves is best given
 _MOST_PANEL: Final = 20
 

@@ -3,7 +3,7 @@
 Whoever draws puts the snapshots that are waiting into *cells*: each stands for
 as many snapshots as every other and keeps the least, mean and greatest finite value of each metric, and whether there
 was one that is not finite. When there are too many cells, neighbours become one. So a spike of a single step is kept
-for good, and all metrics share one axis.
+for good, and all metrics share one axis. Beside the cells the newest values of each metric are kept one by one.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ MOST_SERIES: Final = 100
 """Metrics whose past is kept: the fields, and the custom ones that came first."""
 EMA_DECAY: Final = 0.98
 """The average weighs about the last fifty values."""
+NEWEST: Final = 64
+"""Values of each metric that are kept one by one."""
 FIELDS: Final = ("train_loss", "val_loss", "aux_loss", "learning_rate", "gradient_norm")
 SMOOTHED: Final = ("train_loss", "aux_loss", "gradient_norm")
 """What is averaged where ``ema=True``: measured at every step, and noisy."""
@@ -64,7 +66,20 @@ class Average:
 class Series:
     """One metric, cell by cell. The lists are of equal length; a cell without a finite value holds None."""
 
-    __slots__ = ("_best", "_open_count", "_open_sum", "average", "best", "best_step", "broken", "high", "low", "mean")
+    __slots__ = (
+        "_best",
+        "_open_count",
+        "_open_sum",
+        "average",
+        "best",
+        "best_step",
+        "broken",
+        "high",
+        "low",
+        "mean",
+        "measured",
+        "newest",
+    )
 
     def __init__(self, cells: int, averaged: bool = False, best: Best | None = None) -> None:
         """``cells`` had gone by before its first value; ``best`` is ``min`` or ``max``, None where neither is good."""
@@ -77,6 +92,10 @@ class Series:
         self.high: Values = [None] * cells
         self.broken: set[int] = set()
         """Cells in which a value was NaN or infinite."""
+        self.newest: deque[float] = deque(maxlen=NEWEST)
+        """The newest values, each as it was measured; what was not measured takes no place."""
+        self.measured = 0
+        """How many values there were, of which those are the last."""
         self.average = Average() if averaged else None
         self._open_sum = 0.0
         self._open_count = 0
@@ -85,6 +104,7 @@ class Series:
         """One value a snapshot, None where it was not measured. The last cell holds ``filled`` snapshots of ``span``
         already; 0: it is full."""
         finite: Sequence[Any] = values
+        measured: Sequence[float] = values
         broken: list[int] = []
         try:
             total = sum(values)
@@ -94,6 +114,9 @@ class Series:
         if not plain:
             finite = [_finite(value) for value in values]
             broken = [at for at, value in enumerate(values) if finite[at] is None and isinstance(value, (int, float))]
+            measured = [value for value in values if isinstance(value, (int, float))]
+        self.measured += len(measured)
+        self.newest.extend(measured[-NEWEST:])
         if self.average is not None:
             self.average.add(finite)
         if self._best is not None:

@@ -1,4 +1,4 @@
-"""A metric's past in one row of characters."""
+"""A metric's past in one row of characters: the whole of it, and its newest values."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ CLEARLY: Final = 3.0
 ways and is everywhere."""
 LEAST_RANGE: Final = 0.05
 """The height of a row stands for at least this share of the greatest value: noise about a constant is no mountain."""
+PER_COLUMN: Final = 4
+"""Of the newest values so many make a column, as soon as there are enough of them."""
 LOG_FROM: Final = 30.0
 """Positive losses and norms that span so large a ratio are shown on a logarithmic scale."""
 
@@ -36,12 +38,14 @@ class Columns:
 
     def shown(self) -> Values:
         """The value at which each column stands: its mean, or the extreme where one stands out, as a spike does."""
-        lows, highs = _known(self.low), _known(self.high)
+        lows, means, highs = _known(self.low), _known(self.mean), _known(self.high)
         if not lows:
             return self.mean
         far = STANDS_OUT * (max(highs) - min(lows))
-        above = _typical(highs, self.mean)
-        below = -_typical(lows, self.mean)
+        ups, downs = list(map(sub, highs, means)), list(map(sub, means, lows))
+        if max(ups) <= far and max(downs) <= far:
+            return self.mean
+        above, below = _typical(ups), _typical(downs)
         values: Values = []
         for low, mean, high in zip(self.low, self.mean, self.high, strict=True):
             if low is None or mean is None or high is None:
@@ -68,15 +72,43 @@ def columns_of(series: Series, most: int) -> Columns:
     if None not in low:
         return Columns(
             [min(low[each]) for each in stretches],  # type: ignore[type-var]
-            [sum(mean[each]) / (each.stop - each.start) for each in stretches],  # type: ignore[arg-type]
+            _means([mean[each] for each in stretches]),  # type: ignore[misc]
             [max(high[each]) for each in stretches],  # type: ignore[type-var]
             hit,
         )
     return Columns(
         [min(_known(low[each]), default=None) for each in stretches],
-        [_mean(_known(mean[each])) for each in stretches],
+        _means([_known(mean[each]) for each in stretches]),
         [max(_known(high[each]), default=None) for each in stretches],
         hit,
+    )
+
+
+def newest_of(series: Series, most: int) -> Columns:
+    """The newest values of ``series`` in at most ``most`` columns of `PER_COLUMN` each; of fewer while there are few.
+
+    The last column fills up before there is another. So the columns move to the left by one now and then, and what they
+    show stays what it was; were they counted from the end, each would change at every value.
+    """
+    measured = series.measured
+    size = 1
+    while size < PER_COLUMN and measured > size * most:
+        size *= 2
+    shown = min(measured, size * (most - 1) + (measured - 1) % size + 1)
+    values = list(series.newest)[-shown:]
+    if size == 1:
+        single = [value if value - value == 0.0 else None for value in values]
+        return Columns(single, single, single, {at for at, value in enumerate(single) if value is None})
+    groups = [values[at : at + size] for at in range(0, len(values), size)]
+    total = sum(values)
+    if total - total == 0.0:
+        return Columns(list(map(min, groups)), _means(groups), list(map(max, groups)), set())
+    finite = [[value for value in each if value - value == 0.0] for each in groups]
+    return Columns(
+        [min(each, default=None) for each in finite],
+        _means(finite),
+        [max(each, default=None) for each in finite],
+        {at for at, each in enumerate(groups) if len(finite[at]) < len(each)},
     )
 
 
@@ -91,15 +123,18 @@ def _known(values: Values) -> list[float]:
     return [value for value in values if value is not None] if None in values else values  # type: ignore[return-value]
 
 
-def _typical(extremes: list[float], means: Values) -> float:
-    """How far the extremes of columns lie above their means, as a rule (the median)."""
-    distances = sorted(map(sub, extremes, _known(means)))
-    middle: float = distances[len(distances) // 2]
-    return middle
+def _typical(distances: list[float]) -> float:
+    """How far the extremes of columns lie from their means, as a rule (the median)."""
+    return sorted(distances)[len(distances) // 2]
 
 
-def _mean(values: list[float]) -> float | None:
-    return sum(values) / len(values) if values else None
+def _means(groups: list[list[float]]) -> Values:
+    """The mean of each group, None of an empty one."""
+    means: Values = [sum(each) / len(each) if each else None for each in groups]
+    total = sum(_known(means))
+    if total - total == 0.0:
+        return means
+    return [sum([value / len(each) for value in each]) if each else None for each in groups]  # a sum overflowed
 
 
 def wants_log(name: str, low: float, high: float) -> bool:
@@ -111,9 +146,15 @@ def wants_log(name: str, low: float, high: float) -> bool:
 
 def sparkline(name: str, series: Series | None, width: int, look: Look) -> Row:
     """The whole past of ``name`` in exactly ``width`` cells; a cross where a value was not finite."""
-    if series is None:
-        return ((" " * width, PLAIN),)
-    columns = columns_of(series, width)
+    return ((" " * width, PLAIN),) if series is None else _row(name, columns_of(series, width), width, look)
+
+
+def recent(name: str, series: Series | None, width: int, look: Look) -> Row:
+    """The same of the newest values, ``width`` times `PER_COLUMN` of them, on a scale of their own."""
+    return ((" " * width, PLAIN),) if series is None else _row(name, newest_of(series, width), width, look)
+
+
+def _row(name: str, columns: Columns, width: int, look: Look) -> Row:
     values = columns.shown()
     known = _known(values)
     levels = look.glyphs.levels[:-1]  # not the full block: rows below each other stay apart

@@ -1,4 +1,5 @@
-"""Metrics below each other, one a row: name, value, arrow, average, past and best, each in a column of its own."""
+"""Metrics below each other, one a row: name, value, arrow, average, the whole and the recent past, and the best, each
+in a column of its own."""
 
 from __future__ import annotations
 
@@ -10,18 +11,27 @@ from rich.cells import cell_len
 
 from sinks.terminal import numbers
 from sinks.terminal.look import PLAIN, Look, Row, Span
+from sinks.terminal.past import NEWEST
 from sinks.terminal.rows import arrow, clip, value_style
+from sinks.terminal.spark import PER_COLUMN
 from sinks.terminal.text import fit, safe
 from sinks.terminal.trends import Direction
 
-Sparks: TypeAlias = Callable[[str, int], Row]
-"""The past of a metric, by name, in exactly so many cells."""
+Spark: TypeAlias = Callable[[str, int], Row]
+"""Some past of a metric, by name, in exactly so many cells."""
 
 HEADED_FROM: Final = 60
 """From this width on the columns have headings in the rule above."""
 _VALUE: Final = 10
+_BEST: Final = 9
 _LEAST_SPARK: Final = 8
 _MOST_SPARK: Final = 60
+_MOST_RECENT: Final = NEWEST // PER_COLUMN
+_LEAST_RECENT: Final = _MOST_RECENT // 2
+_AMPLE_SPARK: Final = 24
+"""With so many cells left for the whole past the recent one gets all that it can use, else `_LEAST_RECENT` or none."""
+_BETWEEN: Final = 1
+"""The space between the two."""
 _LEAST_NAME: Final = 14
 _MOST_NAME: Final = 26
 
@@ -45,14 +55,26 @@ class Line:
 
 
 @dataclass(slots=True, frozen=True)
+class Sparks:
+    """What is known of the past of every metric."""
+
+    whole: Spark
+    recent: Spark
+    """Of the newest values, `PER_COLUMN` in a cell."""
+
+
+@dataclass(slots=True, frozen=True)
 class Columns:
-    """Cells of each column, the space before it included; 0: it is left out."""
+    """Cells of each column, the space before it included but for the sparklines; 0: it is left out."""
 
     width: int
     name: int
     value: int
     ema: int
     spark: int
+    """The whole past."""
+    recent: int
+    """The newest values."""
     best: int
     step: int
 
@@ -67,16 +89,22 @@ def columns_for(width: int, longest_name: int, digits: int, ema: bool) -> Column
     if width < HEADED_FROM:
         value = _VALUE if width >= 50 else 8
         name = 19 if width >= 50 else 15
-        return Columns(width, max(min(name, width - value - 3), 4), value, 0, 0, 0, 0)
+        return Columns(width, max(min(name, width - value - 3), 4), value, 0, 0, 0, 0, 0)
     step = max(digits, len("step")) + 2
     averages = _VALUE if ema else 0
-    fixed = 1 + _VALUE + 2 + averages + _VALUE + step + 1
+    fixed = 1 + _VALUE + 2 + averages + _BEST + step
     room = width - fixed - _LEAST_SPARK - 4  # four: the space around the past
     name = max(min(longest_name + 1, _MOST_NAME, room), _LEAST_NAME)
     spark = width - fixed - name - 4
     if spark < _LEAST_SPARK and ema:
         return columns_for(width, longest_name, digits, False)
-    return Columns(width, name + 1, _VALUE, averages, min(spark, _MOST_SPARK), _VALUE, step)
+    recent = 0
+    for cells, least in ((_MOST_RECENT, _AMPLE_SPARK), (_LEAST_RECENT, _LEAST_SPARK)):
+        if spark >= least + _BETWEEN + cells:
+            recent = cells
+            spark -= _BETWEEN + cells
+            break
+    return Columns(width, name + 1, _VALUE, averages, min(spark, _MOST_SPARK), recent, _BEST, step)
 
 
 def heading(title: str, notes: str, columns: Columns, look: Look) -> Row:
@@ -93,8 +121,14 @@ def heading(title: str, notes: str, columns: Columns, look: Look) -> Row:
         if columns.ema:
             end += columns.ema
             headings.append(("ema", end - 3))
-        headings.append(("history", end + 2))
-        end += columns.spark + 4 + columns.best
+        end += 2
+        headings.append(("history", end))
+        end += columns.spark
+        if columns.recent:
+            end += _BETWEEN
+            headings.append((f"last {columns.recent * PER_COLUMN}", end))
+            end += columns.recent
+        end += 2 + columns.best
         headings.append(("best", end - 4))
         headings.append(("step", end + columns.step - 4))
     for text, begin in headings:
@@ -103,7 +137,8 @@ def heading(title: str, notes: str, columns: Columns, look: Look) -> Row:
             continue
         spans += [(" " + rule * fill + " ", look.dim), (text, look.dim)]
         at = begin + cell_len(text)
-    spans.append((" " + rule * max(columns.width - at - 1, 0), look.dim))
+    if at < columns.width:
+        spans.append((" " + rule * (columns.width - at - 1), look.dim))
     return tuple(spans)
 
 
@@ -129,15 +164,17 @@ def line_row(line: Line, columns: Columns, sparks: Sparks, look: Look) -> Row:
             row.append((f"at {line.measured}".rjust(columns.ema), look.dim))
         else:
             row.append((" " * columns.ema, PLAIN))
-    row += [("  ", PLAIN), *sparks(line.name, columns.spark), ("  ", PLAIN)]
+    row += [("  ", PLAIN), *sparks.whole(line.name, columns.spark)]
+    if columns.recent:
+        row += [(" " * _BETWEEN, PLAIN), *sparks.recent(line.name, columns.recent)]
+    row.append(("  ", PLAIN))
     if line.since is not None:
         since = "since" + str(line.since).rjust(columns.step)
         row += [(" " * (columns.best - 5), PLAIN), (since, look.worse)]
     elif line.best is not None and line.best_step is not None:
         row.append(
             (
-                numbers.number(line.best, columns.best - 1).rjust(columns.best)
-                + str(line.best_step).rjust(columns.step),
+                numbers.number(line.best, columns.best) + str(line.best_step).rjust(columns.step),
                 PLAIN,
             )
         )

@@ -172,7 +172,7 @@ def test_on_a_live_screen_tables_wait_until_those_before_are_paid_for() -> None:
     assert "step   3" in newest(60)
     shown.state.take(snapshot(4, train_loss=math.nan))
     assert "step   3" in newest(60)
-    shown.clock.now += 1.5  # six frames of a quarter second at most
+    shown.clock.now += 2.0  # eight frames of a quarter second at most
     assert "step   4" in newest(60)
     shown.state.take(snapshot(5, train_loss=math.nan))
     shown.dashboard.finish()
@@ -188,6 +188,7 @@ def test_the_recent_past_comes_with_each_table_and_the_whole_one_at_its_pace() -
         whole, newest = (rows[1].index(word) for word in ("history", "last 32"))
         return [row[whole : newest - 1].rstrip(), row[newest : newest + 8].rstrip()]
 
+    shown.clock.now += 60.0  # in the first seconds it would come sooner
     shown.take(snapshot(0, train_loss=1.0))
     assert sparklines() == ["▄", "▄"]
     shown.take(snapshot(1, train_loss=2.0))

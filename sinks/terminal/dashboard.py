@@ -37,7 +37,8 @@ from sinks.terminal.trends import Trends
 MACHINE_EVERY_S: Final = 1.0
 """The machine is read at most this often."""
 PAST_EVERY_S: Final = 3.0
-"""What is drawn of the past in one row is made anew at most this often, and when something broke or the run ends."""
+"""What is drawn of the past in one row is made anew at most this often, in the first seconds whenever the run is half
+as long again, and when something broke or the run ends."""
 CURVES_EVERY_S: Final = 3.0
 """The same for each panel of curves."""
 EXPERTS_LEAVE: Final = 24
@@ -92,7 +93,7 @@ class Dashboard:
         self._seen: View | None = None
         self._loads = LoadCourse()
         self._loads_past: dict[tuple[int, int], list[Row]] = {}
-        self._past_drawn: float | None = None
+        self._past_due = -math.inf
         self._sparks: dict[tuple[str, int], Row] = {}
         self._panels: dict[tuple[tuple[str, ...], int, int], tuple[float, list[Row]]] = {}  # and when made
 
@@ -198,8 +199,8 @@ class Dashboard:
             past.fold(view.snapshot, self._rate)
         broke = any(course.nonfinite_since == view.snapshot.step for course in view.courses.values())
         now = self.clock()
-        if self._past_drawn is None or now - self._past_drawn >= PAST_EVERY_S or broke or self.finished:
-            self._past_drawn = now
+        if now >= self._past_due or broke or self.finished:
+            self._past_due = now + min(0.5 * (now - self._started), PAST_EVERY_S)
             self._sparks.clear()
             if broke or self.finished:
                 self._panels.clear()

@@ -37,10 +37,10 @@ from sinks.terminal.trends import Trends
 MACHINE_EVERY_S: Final = 1.0
 """The machine is read at most this often."""
 PAST_EVERY_S: Final = 3.0
-"""What is drawn of the past in one row is made anew at most this often, in the first seconds whenever the run is half
-as long again, and when something broke or the run ends."""
-CURVES_EVERY_S: Final = 3.0
-"""The same for each panel of curves."""
+"""What is drawn of the past is made anew at most this often, in the first seconds whenever the run is half as long
+again, and when something broke or the run ends."""
+LOADS_SHARE: Final = 0.0005
+"""Of a core: more than this the course of the loads between two layouts of the tables does not take."""
 EXPERTS_LEAVE: Final = 24
 """Rows that the experts leave to others before they show more than they need, such as their past."""
 MOST_EXPERT_ROWS: Final = 16
@@ -92,10 +92,11 @@ class Dashboard:
         self._tables: list[Row] = []
         self._seen: View | None = None
         self._loads = LoadCourse()
+        self._loads_due = -math.inf
         self._loads_past: dict[tuple[int, int], list[Row]] = {}
         self._past_due = -math.inf
         self._sparks: dict[tuple[str, int], Row] = {}
-        self._panels: dict[tuple[tuple[str, ...], int, int], tuple[float, list[Row]]] = {}  # and when made
+        self._panels: dict[tuple[tuple[str, ...], int, int], list[Row]] = {}
 
     def finish(self) -> None:
         """The run is over: the clock stands still and the tables show the last state."""
@@ -116,6 +117,8 @@ class Dashboard:
         if self.state.latest is not None:
             self.meter.observe(self.clock(), self.state.latest.step)
             self._rate = self.meter.steps_per_second
+        if self.state.view is not None and self.clock() >= self._loads_due:
+            self._see_loads(self.state.view)  # of tables that are not laid out as well
         past = self.state.past
         if len(past.waiting) > MANY_WAITING:  # more than the next table may leave
             with past.lock:
@@ -190,10 +193,15 @@ class Dashboard:
             self.state.freeze()
         return self.state.view
 
+    def _see_loads(self, view: View) -> None:
+        if self.config.show_expert_utilization:
+            before = time.thread_time()
+            self._loads.see(view.experts)
+            self._loads_due = self.clock() + (time.thread_time() - before) / LOADS_SHARE
+
     def _see(self, view: View) -> None:
         self._seen = view
-        if self.config.show_expert_utilization:
-            self._loads.see(view.experts)
+        self._see_loads(view)
         past = self.state.past
         with past.lock:
             past.fold(view.snapshot, self._rate)
@@ -202,8 +210,7 @@ class Dashboard:
         if now >= self._past_due or broke or self.finished:
             self._past_due = now + min(0.5 * (now - self._started), PAST_EVERY_S)
             self._sparks.clear()
-            if broke or self.finished:
-                self._panels.clear()
+            self._panels.clear()
             self._loads_past.clear()
             with past.lock:
                 for name, series in past.series.items():
@@ -233,13 +240,10 @@ class Dashboard:
 
     def _panel(self, names: tuple[str, ...], width: int, height: int) -> list[Row]:
         key = (names, width, height)
-        made, rows = self._panels.get(key, (-math.inf, []))
-        now = self.clock()
-        if now - made >= CURVES_EVERY_S:
+        if key not in self._panels:
             with self.state.past.lock:
-                rows = panel(names, self.state.past, width, height, self.look)
-            self._panels[key] = (now, rows)
-        return rows
+                self._panels[key] = panel(names, self.state.past, width, height, self.look)
+        return self._panels[key]
 
     def _spark(self, name: str, width: int) -> Row:
         key = (name, width)

@@ -27,6 +27,8 @@ STOP_WITHIN_S: Final = 1.0
 """How long the end waits for a frame that is being drawn."""
 DRAIN_WITHIN_S: Final = 0.5
 """How long the end waits for a terminal that does not take its output."""
+FRAME_WITHIN_S: Final = 0.1
+"""How long a frame waits for a terminal that has taken the first part of it; the rest goes before the next frame."""
 LEAST_LINES: Final = 8
 """The last frame keeps at least so many lines, however long the summary below it."""
 AWAY_S: Final = 1.0
@@ -192,6 +194,8 @@ class Screen:
             self._take_prints()
             self._send(self._painter.paint(self._rows(columns, lines), columns, self._above))
             self._above = ""
+            if self._device.busy:  # as a rule because the frame is longer than what a terminal takes at once
+                self._device.drain(FRAME_WITHIN_S)
         finally:
             self._looked_at = _clocks()  # however long it took
             self._painting.release()

@@ -101,12 +101,18 @@ class RecordedScreen:
         for line in range(lines):
             row = screen.buffer[line]
             text = Text(no_wrap=True, overflow="crop", end="\n")
-            for style, cells in groupby((row[column] for column in range(columns)), key=_style):
+            for (style, _), cells in groupby((row[column] for column in range(columns)), key=_alike):
                 text.append("".join(cell.data for cell in cells), style)
             console.print(text, soft_wrap=True)
         name = "screen-" + _UNIQUE.sub("-", title.lower())
         picture = console.export_svg(title=title, theme=BACKGROUNDS[background], unique_id=f"{name}-{background}")
         return with_size(without_web_fonts(picture))
+
+
+def _alike(char: Char) -> tuple[Style, bool]:
+    """What has to be the same in characters that are drawn together. Those past ASCII may come from another font with
+    another width, which would push the others out of their columns."""
+    return _style(char), char.data.isascii()
 
 
 def _style(char: Char) -> Style:

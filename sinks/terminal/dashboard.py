@@ -36,7 +36,7 @@ from sinks.terminal.trends import Trends
 
 MACHINE_EVERY_S: Final = 1.0
 """The machine is read at most this often."""
-PAST_EVERY_S: Final = 2.0
+PAST_EVERY_S: Final = 3.0
 """What is drawn of the past in one row is made anew at most this often, and when something broke or the run ends."""
 CURVES_EVERY_S: Final = 3.0
 """The same for each panel of curves."""
@@ -47,9 +47,9 @@ ONE_COLUMN_NEEDS: Final = 14
 """Rows that the other column would have taken."""
 TABLES_SHARE: Final = 0.001
 """Of a core: laying out the tables of a live screen takes the thread that draws no more than this, at the default of
-four frames a second and in proportion at others. The next tables wait until those before are paid for, six frames at
-most; the progress line does not wait."""
-LONGEST_WAIT: Final = 6
+four frames a second and in proportion at others. The next tables wait until those before are paid for, eight frames
+at most; the progress line does not wait."""
+LONGEST_WAIT: Final = 8
 _USUAL_RATE: Final = VisualizationConfig().refresh_per_second
 
 

@@ -65,6 +65,8 @@ def test_what_was_given_may_be_changed_afterwards() -> None:
 def test_labels_are_texts_or_numbers_where_they_spell_one() -> None:
     found = utilization({"0": {0: 1.0}, np.int64(7): {0: 1.0}, "07": {0: 1.0}, "blocks.3": {0: 1.0}, "٣": {0: 1.0}})
     assert [label for label, _ in layers_of(found)] == [0, 7, "07", "blocks.3", "٣"]
+    found = utilization({key: [1.0] for key in ["-3", "-", "--3", "-0", " 3", "3.0", "1_0", "9" * 20, "9" * 21, ""]})
+    assert list(found) == [-3, "-", "--3", "-0", " 3", "3.0", "1_0", int("9" * 20), "9" * 21, ""]
 
 
 def test_what_is_no_layer_and_no_label_is_left_out_and_counted() -> None:

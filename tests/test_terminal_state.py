@@ -165,3 +165,49 @@ def test_catching_up_says_whether_a_table_became_due() -> None:
     assert state.latest.step == 13
     assert state.view is not None
     assert state.view.snapshot.step == 10
+
+
+def layered(step: int, loss: float = 1.0) -> TrainingSnapshot:
+    return TrainingSnapshot(step, loss, expert_utilization={0: {0: float(step), 1: 1.0}})
+
+
+def test_of_the_snapshots_that_wait_only_the_newest_and_those_that_tables_show_keep_loads_by_layer() -> None:
+    state = State(interval=5)
+    for step in range(13):
+        state.note(layered(step))
+    assert [each.step for each in state.arrived if each.expert_utilization] == [0, 5, 10, 12]
+    assert [each.step for each in state.arrived] == list(range(13))
+    assert state.catch_up()
+    assert state.view is not None
+    assert state.view.snapshot.step == 10
+    assert state.view.experts == {0: {0: 10.0, 1: 1.0}}
+    assert state.experts == {0: {0: 12.0, 1: 1.0}}
+
+
+def test_loads_at_the_step_at_which_the_loss_broke_are_shown() -> None:
+    state = State(interval=100)
+    for step in range(1, 9):
+        state.note(layered(step, math.nan if step > 3 else 1.0))
+    state.catch_up()
+    assert state.view is not None
+    assert state.view.experts == {0: {0: 4.0, 1: 1.0}}
+
+
+def test_loads_that_are_given_now_and_then_wait_for_the_table_after_them() -> None:
+    state = State(interval=5)
+    for step in range(1, 14):
+        state.note(layered(step) if step % 4 == 0 else TrainingSnapshot(step, 1.0))
+        assert state.spare == (step % 4 == 0)
+    state.catch_up()
+    assert state.view is not None
+    assert (state.view.snapshot.step, state.view.experts) == (10, {0: {0: 8.0, 1: 1.0}})
+
+
+def test_a_snapshot_that_another_thread_has_taken_meanwhile_stays_whole() -> None:
+    state = State(interval=5)
+    state.note(layered(1))
+    state.catch_up()
+    state.note(layered(2))
+    assert state.latest is not None
+    assert state.latest.expert_utilization
+    assert [each.step for each in state.arrived] == [2]

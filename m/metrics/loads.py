@@ -9,11 +9,11 @@ So at the door a layer is only copied (`Loads`), and looked at when somebody rea
 from __future__ import annotations
 
 from array import array
-from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, Sized, ValuesView
 from itertools import islice
 from typing import Any, Final, TypeAlias
 
-from m.metrics.steps import whole_step
+from m.metrics.steps import FARTHEST, whole_step
 from m.metrics.values import DeferredColumn, DeferredNumber, leave_out, to_column, to_number
 
 _PLAIN: Final = frozenset((float, int))
@@ -30,14 +30,16 @@ class Loads(Mapping[int, float]):
     are then left out and counted, like anything that is not one number.
     """
 
-    __slots__ = ("_given", "_name", "_numbers", "_plain", "is_late")
+    __slots__ = ("_given", "_label", "_numbers", "_plain", "is_late")
 
-    def __init__(self, given: dict[Any, Any] | Sequence[Any] | DeferredColumn, name: str, late: bool = False) -> None:
-        """``given`` is owned by this object; ``name`` is what the log calls it."""
+    def __init__(
+        self, given: dict[Any, Any] | Sequence[Any] | DeferredColumn, label: str | int, late: bool = False
+    ) -> None:
+        """``given`` is owned by this object; ``label`` is that of the layer, for the log."""
         self.is_late = late
         """Whether numbers were given that are on their way from a device."""
         self._given = given
-        self._name = name
+        self._label = label
         self._plain: dict[int, float] | None = None
         self._numbers: array[float] | None = None
 
@@ -72,7 +74,7 @@ class Loads(Mapping[int, float]):
 
     def resolve(self) -> Loads:
         """The same with all numbers at hand; waits for the device. Never raises."""
-        return Loads(self.numbers if self._is_column else self._read(), self._name)
+        return Loads(self.numbers if self._is_column else self._read(), self._label)
 
     @property
     def _is_column(self) -> bool:
@@ -88,7 +90,7 @@ class Loads(Mapping[int, float]):
                 named = given if isinstance(given, dict) else dict(enumerate(given))
                 column = _column_of(named)
                 if column is None:
-                    named = _numbers_only(named, self._name)
+                    named = _numbers_only(named, _named(self._label))
                     column = array("d", named.values())
                 plain, self._numbers = named, column
             self._plain = plain
@@ -139,7 +141,9 @@ def is_by_layer(utilization: Mapping[Any, Any]) -> bool:
 
 def numbers_in(utilization: Mapping[Any, Any]) -> int:
     """How many loads there are, over all layers. Looks at no load."""
-    return sum(map(_length, utilization.values())) if is_by_layer(utilization) else len(utilization)
+    if not is_by_layer(utilization):
+        return len(utilization)
+    return sum([len(_given_in(loads)) for loads in utilization.values()])
 
 
 # -- the door -----------------------------------------------------------------------------------------------------
@@ -171,12 +175,12 @@ def layers(given: Mapping[Any, Any]) -> Layers:
     """
     found: Layers = {}
     for key, value in given.items():
-        name = f"expert_utilization[{shown(key)}]"
-        label = _label(key)
+        label = key if type(key) is int and -FARTHEST < key < FARTHEST else _label(key)
         if label is None or label in found:
-            leave_out(key, name, "the label of a layer" if label is None else "another layer than one given before")
+            why = "the label of a layer" if label is None else "another layer than one given before"
+            leave_out(key, _named(key), why)
             continue
-        loads = _loads(value, name)
+        loads = _loads(value, label)
         if loads is not None:
             found[label] = loads
     return found
@@ -208,33 +212,38 @@ def shown(value: Any) -> str:
         return "what cannot be shown"
 
 
-def _loads(value: Any, name: str) -> Loads | None:
+def _loads(value: Any, label: str | int) -> Loads | None:
     try:
         if type(value) is Loads:
             return value
-        if isinstance(value, Mapping):
-            owned = dict(value)
+        if type(value) is dict or isinstance(value, Mapping):
+            owned = value.copy() if type(value) is dict else dict(value)
             # a number that is no Python number may live on a device, which is read when it is given or not at all
-            return Loads(owned, name) if _begins_plain(owned.values()) else _looked_at(owned, name)
+            return Loads(owned, label) if _begins_plain(owned.values()) else _looked_at(owned, label)
         if isinstance(value, _LISTS):
             owned_list = value[:] if isinstance(value, array) else list(value)
-            return Loads(owned_list, name) if _begins_plain(owned_list) else _looked_at(enumerate(owned_list), name)
+            return Loads(owned_list, label) if _begins_plain(owned_list) else _looked_at(enumerate(owned_list), label)
         if getattr(value, "ndim", 0):
-            column = to_column(value, name)
-            return None if column is None else Loads(column, name, isinstance(column, DeferredColumn))
+            column = to_column(value, _named(label))
+            return None if column is None else Loads(column, label, isinstance(column, DeferredColumn))
     except Exception:  # a mapping that another thread is changing, foreign code
         pass
-    leave_out(value, name, _LAYER)
+    leave_out(value, _named(label), _LAYER)
     return None
 
 
+def _named(label: Any) -> str:
+    """What the log calls a layer."""
+    return f"expert_utilization[{shown(label)}]"
+
+
 def _begins_plain(values: Iterable[Any]) -> bool:
-    return all(type(value) in _PLAIN for value in islice(values, 1))
+    return type(next(iter(values), 0.0)) in _PLAIN
 
 
-def _looked_at(given: Any, name: str) -> Loads:
-    found = plain_loads(dict(given), name)
-    return Loads(found, name, any(type(load) is DeferredNumber for load in found.values()))
+def _looked_at(given: Any, label: str | int) -> Loads:
+    found = plain_loads(dict(given), _named(label))
+    return Loads(found, label, any(type(load) is DeferredNumber for load in found.values()))
 
 
 def _column_of(given: Mapping[Any, Any]) -> array[float] | None:
@@ -269,12 +278,9 @@ def _is_layer(value: Any) -> bool:
 def _label(key: Any) -> str | int | None:
     if isinstance(key, str):
         text = str.__str__(key)
-        if not text.isascii() or len(text) > 20:
+        if len(text) > 20 or not (text.isascii() and text.removeprefix("-").isdigit()):
             return text
-        try:
-            number = int(text)
-        except ValueError:
-            return text
+        number = int(text)
         return number if str(number) == text else text
     try:
         return whole_step(key)
@@ -282,6 +288,6 @@ def _label(key: Any) -> str | int | None:
         return None
 
 
-def _length(value: Any) -> int:
-    given = value._given if type(value) is Loads else value
-    return len(value) if isinstance(given, DeferredColumn) else len(given)
+def _given_in(loads: Mapping[int, float]) -> Sized:
+    """Has as many entries as were given for a layer."""
+    return loads if type(loads) is not Loads or isinstance(loads._given, DeferredColumn) else loads._given

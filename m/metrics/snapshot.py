@@ -196,6 +196,13 @@ def snapshot_of(metrics: Mapping[str, Any], step: int) -> TrainingSnapshot:
     return TrainingSnapshot(step, custom_metrics=custom, **known)
 
 
+def without_loads(snapshot: TrainingSnapshot) -> TrainingSnapshot:
+    """The same snapshot without the loads of its experts, for whoever keeps many."""
+    values = {name: getattr(snapshot, name) for name in FIELDS}
+    values["expert_utilization"] = None
+    return TrainingSnapshot(**values)
+
+
 def _number(snapshot: TrainingSnapshot, name: str, value: Any) -> Any:
     if type(value) is int and -(2**53) <= value <= 2**53:
         return value

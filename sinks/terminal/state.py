@@ -2,6 +2,9 @@
 
 The emitting thread only appends each snapshot to a queue; whoever draws catches up first. The queue stays short: in a
 loop that is too fast for the display the emitting thread catches up itself.
+
+Loads of many layers are most of a snapshot's memory. So of those that wait only the newest keeps them, and those whose
+step the tables show.
 """
 
 from __future__ import annotations
@@ -12,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from m.metrics.alerts import Alert
-from m.metrics.loads import Utilization
+from m.metrics.loads import Loads, Utilization
 from m.metrics.run import Run
-from m.metrics.snapshot import TrainingSnapshot
+from m.metrics.snapshot import TrainingSnapshot, without_loads
 from sinks.terminal.course import Course
 from sinks.terminal.past import Past
 
@@ -75,15 +78,48 @@ class State:
     past: Past = field(default_factory=Past)
     arrived: deque[TrainingSnapshot] = field(default_factory=deque)
     """What was noted and not yet taken."""
+    noted: TrainingSnapshot | None = None
+    """The newest that was noted."""
+    spare: bool = False
+    """Whether its loads are of no use once there are newer ones. For the emitting thread."""
     wake: Callable[[], object] | None = None
     """Wakes a thread that will `catch_up` soon; None: there is none. Never waits."""
 
     def note(self, snapshot: TrainingSnapshot) -> None:
         """Keep ``snapshot`` for whoever draws. On the emitting thread."""
         arrived = self.arrived
+        utilization = snapshot.expert_utilization
+        if utilization and type(next(iter(utilization.values()))) is Loads:
+            self._spare_loads()
+            self.spare = not self._is_awaited(snapshot)
+        else:
+            self.spare = False
+        self.noted = snapshot
         arrived.append(snapshot)
         if len(arrived) > MANY_ARRIVED:
             self._many_arrived()
+
+    def _spare_loads(self) -> None:
+        """The newest that waits will not be the newest any more."""
+        before = self.noted
+        if before is None or not self.spare:
+            return
+        lighter = without_loads(before)
+        try:
+            if self.arrived[-1] is before:
+                self.arrived[-1] = lighter
+        except IndexError:  # another thread has just taken it
+            pass
+
+    def _is_awaited(self, snapshot: TrainingSnapshot) -> bool:
+        """Whether tables will show the moment of ``snapshot``, the next one to be noted."""
+        before = self.noted
+        loss: float | None = snapshot.train_loss
+        if loss is not None and loss - loss != 0.0:
+            lost: float | None = None if before is None else before.train_loss
+            if lost is None or lost - lost == 0.0:
+                return True
+        return self._is_due(snapshot.step, None if before is None else before.step)
 
     def catch_up(self) -> bool:
         """Take what has arrived; True when the tables became due meanwhile."""
@@ -147,15 +183,17 @@ class State:
             self.experts = snapshot.expert_utilization
         if before is None:
             self.first_step = step
-            due = step % self.interval == 0
-        elif step > before.step:
-            due = step // self.interval > before.step // self.interval
-        else:
-            due = step % self.interval == 0
-        if due or broke:  # a loss that stops being finite is never kept back until the next interval
+        # a loss that stops being finite is never kept back until the next interval
+        if broke or self._is_due(step, None if before is None else before.step):
             self.freeze()
             return True
         return False
+
+    def _is_due(self, step: int, before: int | None) -> bool:
+        """Whether tables are due at ``step``, after a snapshot of step ``before``."""
+        if before is None or step <= before:
+            return step % self.interval == 0
+        return step // self.interval > before // self.interval
 
     def freeze(self) -> None:
         """Let the tables show this moment."""

@@ -101,7 +101,7 @@ class RecordedScreen:
         for line in range(lines):
             row = screen.buffer[line]
             text = Text(no_wrap=True, overflow="crop", end="\n")
-            for (style, _), cells in groupby((row[column] for column in range(columns)), key=_alike):
+            for style, cells in groupby((row[column] for column in range(columns)), key=_drawn_as):
                 text.append("".join(cell.data for cell in cells), style)
             console.print(text, soft_wrap=True)
         name = "screen-" + _UNIQUE.sub("-", title.lower())
@@ -109,10 +109,13 @@ class RecordedScreen:
         return with_size(without_web_fonts(picture))
 
 
-def _alike(char: Char) -> tuple[Style, bool]:
-    """What has to be the same in characters that are drawn together. Those past ASCII may come from another font with
-    another width, which would push the others out of their columns."""
-    return _style(char), char.data.isascii()
+_OTHER_FONT: Final = Style(meta={"font": "other"})
+
+
+def _drawn_as(char: Char) -> Style:
+    """The style, another one of the same look for characters past ASCII: what has one style is drawn as one text, and
+    they may come from another font with another width, which would push the others out of their columns."""
+    return _style(char) if char.data.isascii() else _style(char) + _OTHER_FONT
 
 
 def _style(char: Char) -> Style:

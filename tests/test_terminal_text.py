@@ -66,3 +66,13 @@ def test_the_beginning_of_a_sentence_keeps_to_its_width(text: str, width: int) -
     """An alert on a terminal of two columns was cut for ever, on the thread of the display."""
     assert cell_len(beginning(text, width)) <= max(width, 0)
     assert beginning("a loss that rises", 7) == "a loss…"
+
+
+@pytest.mark.parametrize("width", range(16, 30))
+def test_a_number_at_the_end_is_left_out_rather_than_cut(width: int) -> None:
+    text = "above the median 0.00263"
+    assert beginning(text, width) == (text if width >= len(text) else f"{text[: min(width - 1, 16)].rstrip()}…")
+
+
+def test_a_number_that_is_all_there_is_is_cut() -> None:
+    assert beginning("123456789", 5) == "1234…"

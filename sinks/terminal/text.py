@@ -53,9 +53,14 @@ def shorten(text: str, width: int, ellipsis: str = "…") -> str:
 
 
 def beginning(text: str, width: int, ellipsis: str = "…") -> str:
-    """``text`` in at most ``width`` cells, cut at its end: of a sentence the beginning says most."""
+    """``text`` in at most ``width`` cells, cut at its end: of a sentence the beginning says most. A number is left out
+    rather than cut, since 0.0 for 0.00263 would be another one."""
     if cell_len(text) <= width:
         return text
     if width <= cell_len(ellipsis):
         return set_cell_size(text, max(width, 0)).rstrip()
-    return set_cell_size(text, width - cell_len(ellipsis)).rstrip() + ellipsis
+    kept = set_cell_size(text, width - cell_len(ellipsis))
+    whole, _, last = kept.rpartition(" ")
+    if whole.strip() and last and any(map(str.isdigit, last)) and not text[len(kept) :].startswith(" "):
+        kept = whole
+    return kept.rstrip() + ellipsis

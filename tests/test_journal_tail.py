@@ -44,6 +44,38 @@ def test_a_file_that_is_not_there_yet_gives_nothing_and_so_does_its_folder(tmp_p
     assert look(tail) == b"one\n"
 
 
+def test_a_line_that_is_finished_while_it_is_read_comes_whole(path, monkeypatch):
+    """Its second half was taken for a line, and at the next look the whole file came again."""
+
+    class Growing:
+        """Reads as a file does whose writer goes on as soon as somebody has seen half a line."""
+
+        def __init__(self, path, mode):
+            self.file = open(path, mode)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *exception):
+            self.file.close()
+
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+
+        def readline(self, size):
+            line = self.file.readline(size)
+            if line and not line.endswith(b"\n"):
+                append(path, b"o\nthree\n")
+            return line
+
+    tail = Tail(path)
+    path.write_bytes(b"one\ntw")
+    monkeypatch.setattr(tail_module, "open", Growing, raising=False)
+    assert list(tail.look()) == [b"one\n"]
+    assert list(tail.look()) == [b"two\n", b"three\n"]
+    assert list(tail.look()) == []
+
+
 def test_a_torn_line_waits_for_its_end(path):
     tail = Tail(path)
     path.write_bytes(b"one\ntw")

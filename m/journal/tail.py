@@ -112,5 +112,6 @@ class Tail:
                         yield line
                     else:
                         self.rest = line
+                        break  # it may have grown since: what comes next would be taken for a line
         except FileNotFoundError:
             return  # it was taken away; what comes after it shows what is missing

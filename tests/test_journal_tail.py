@@ -1,3 +1,4 @@
+import io
 import os
 
 import pytest
@@ -47,23 +48,11 @@ def test_a_file_that_is_not_there_yet_gives_nothing_and_so_does_its_folder(tmp_p
 def test_a_line_that_is_finished_while_it_is_read_comes_whole(path, monkeypatch):
     """Its second half was taken for a line, and at the next look the whole file came again."""
 
-    class Growing:
+    class Growing(io.FileIO):
         """Reads as a file does whose writer goes on as soon as somebody has seen half a line."""
 
-        def __init__(self, path, mode):
-            self.file = open(path, mode)
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *exception):
-            self.file.close()
-
-        def __getattr__(self, name):
-            return getattr(self.file, name)
-
-        def readline(self, size):
-            line = self.file.readline(size)
+        def readline(self, size=-1):
+            line = super().readline(size)
             if line and not line.endswith(b"\n"):
                 append(path, b"o\nthree\n")
             return line

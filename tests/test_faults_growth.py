@@ -34,7 +34,8 @@ def measure():
 
 STEADY = """
 from sinks import JsonlSink, PlotSink, TerminalSink
-hub = MetricsHub([TerminalSink(), JsonlSink(os.devnull)])
+terminal = TerminalSink()
+hub = MetricsHub([terminal, JsonlSink(os.devnull)])
 plots = PlotSink(display="off", summary=False)
 hub.subscribe(fail, name="failing")
 hub.subscribe(lambda s: None, name="slow", background=True)
@@ -62,10 +63,11 @@ def emitted(warm_up: int, emits: int, hangs_after_s: float, first: str = "", bef
     code = f"""
 measured = []
 {first}
-emit(0, {stop[0] - 1000})
+emit(0, {stop[0] - 3000})
 {before}
 time.sleep(1.2)  # until the display has loaded what it loads when it draws, and the run is old enough to be watched
-emit({stop[0] - 1000}, {stop[0]})
+with terminal._state.past.lock:  # as much waits for the display as ever does: some megabytes, whenever it is held up
+    emit({stop[0] - 3000}, {stop[0]})
 measured.append(measure())
 for begin, last in zip({stop[:-1]}, {stop[1:]}):
     emit(begin, last)

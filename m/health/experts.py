@@ -7,6 +7,7 @@ Loads may be shares or counts. An expert that is not in the mapping is not known
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Hashable, Mapping
 from itertools import pairwise
 from typing import Any, Final
@@ -39,7 +40,7 @@ _SELDOM: Final = 64
 """A single mapping is looked at every second time; one with more experts than this less often."""
 
 
-class _Layers:
+class _Layers(ABC):
     """What both rules share: which mappings are looked at, and when something may be said."""
 
     def __init__(self) -> None:
@@ -97,11 +98,13 @@ class _Layers:
             self._told_at = self._snapshot
         return said
 
+    @abstractmethod
     def _look(self, step: int, label: Hashable, loads: Mapping[int, float]) -> None:
-        raise NotImplementedError
+        """Take in the loads of one layer, or of the only one (None)."""
 
+    @abstractmethod
     def _news(self, step: int) -> Alert | None:
-        raise NotImplementedError
+        """What is new since it was asked last."""
 
 
 class DeadExperts(_Layers):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import threading
+from typing import Any
 
 import pytest
 
@@ -140,6 +142,9 @@ def test_a_thread_that_draws_is_let_run_for_moments_and_never_waited_for() -> No
             patience.append(timeout)
             return False
 
+        def _is_owned(self) -> bool:
+            return False
+
     lock, state.past.lock = state.past.lock, Held()  # type: ignore[assignment]
     for step in range(MOST_ARRIVED + 200):
         state.note(TrainingSnapshot(step=step, train_loss=1.0))
@@ -211,3 +216,29 @@ def test_a_snapshot_that_another_thread_has_taken_meanwhile_stays_whole() -> Non
     assert state.latest is not None
     assert state.latest.expert_utilization
     assert [each.step for each in state.arrived] == [2]
+
+
+@pytest.mark.fault("B10")
+def test_a_ctrl_c_right_after_the_lock_was_taken_leaves_it_free() -> None:
+    """Kept, it held up the display for ever, and with it the end of the run."""
+    state = State(interval=10**9)
+    real = state.past.lock
+
+    class Struck:
+        def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+            assert real.acquire(timeout=timeout)
+            raise KeyboardInterrupt
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(real, name)
+
+    state.past.lock = Struck()  # type: ignore[assignment]
+    for step in range(MANY_ARRIVED):
+        state.note(TrainingSnapshot(step=step, train_loss=1.0))
+    with pytest.raises(KeyboardInterrupt):
+        state.note(TrainingSnapshot(step=MANY_ARRIVED, train_loss=1.0))
+    free: list[bool] = []
+    other = threading.Thread(target=lambda: free.append(real.acquire(blocking=False)))
+    other.start()
+    other.join()
+    assert free == [True]

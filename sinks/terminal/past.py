@@ -187,7 +187,7 @@ class Past:
 
     def __init__(self, smoothed: Sequence[str] = SMOOTHED) -> None:
         self.waiting: deque[TrainingSnapshot] = deque()
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         """Held while cells are made or read."""
         self.series: dict[str, Series] = {}
         self.span = 1

@@ -135,12 +135,15 @@ class State:
         arrived = len(self.arrived)
         if self.wake is not None and arrived <= MOST_ARRIVED:
             self.wake()
-        elif self.past.lock.acquire(timeout=0.0 if arrived % _YIELD_EVERY else _YIELD_S):
-            try:
+            return
+        lock = self.past.lock
+        try:  # a Ctrl-C may come when the lock is taken and before anybody knows
+            if lock.acquire(timeout=0.0 if arrived % _YIELD_EVERY else _YIELD_S):
                 self._take_arrived()
                 self.past.fold()
-            finally:
-                self.past.lock.release()
+        finally:
+            if lock._is_owned():  # type: ignore[attr-defined]
+                lock.release()
 
     def _take_arrived(self) -> bool:
         arrived = self.arrived

@@ -15,12 +15,11 @@ from sinks.terminal.rows import row_width
 
 
 def past_of(steps: int, **named: float) -> Past:
-    past = Past()
+    past, snapshots = Past(), []
     for step in range(steps):
         loss = named.get(f"at_{step}", 2.0 - step / steps)
-        val_loss = loss if step % 10 == 0 else None
-        past.waiting.append(TrainingSnapshot(step=step, train_loss=loss, val_loss=val_loss))
-    past.fold()
+        snapshots.append(TrainingSnapshot(step=step, train_loss=loss, val_loss=loss if step % 10 == 0 else None))
+    past.add(snapshots, range(steps), None)
     return past
 
 

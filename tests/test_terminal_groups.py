@@ -38,7 +38,6 @@ def status_after(steps: list[dict[str, float | None]], width: int = 79) -> Level
     state, trends = State(interval=1, run=Run(total_steps=1000)), Trends()
     for step, fields in enumerate(steps):
         state.take(TrainingSnapshot(step=step, **fields))  # type: ignore[arg-type]
-    state.past.fold()
     for name, series in state.past.series.items():
         trends.see(name, series.mean)
 

@@ -13,14 +13,18 @@ from m.metrics.snapshot import TrainingSnapshot
 from sinks.terminal.past import EMA_DECAY, MOST_CELLS, Average, Past
 
 
+def put(past: Past, *snapshots: TrainingSnapshot) -> None:
+    if snapshots:
+        past.add(snapshots, [each.step for each in snapshots], None)
+
+
 def past_of(values: list[float | None], folds: int = 1) -> Past:
     """The past of a run with these training losses, put into cells in ``folds`` portions."""
     past = Past()
-    for step, value in enumerate(values):
-        past.waiting.append(TrainingSnapshot(step=step, train_loss=value))  # type: ignore[arg-type]
-        if (step + 1) % max(len(values) // folds, 1) == 0:
-            past.fold()
-    past.fold()
+    portion = max(len(values) // folds, 1)
+    snapshots = [TrainingSnapshot(step=step, train_loss=value) for step, value in enumerate(values)]  # type: ignore[arg-type]
+    for start in range(0, len(values), portion):
+        put(past, *snapshots[start : start + portion])
     return past
 
 
@@ -72,8 +76,7 @@ def test_all_metrics_share_one_axis_and_those_that_come_late_begin_late() -> Non
     for step in range(100):
         customs = {"late": 1.0, "word": "warmup", "huge": 10**400} if step >= 60 else {}
         val_loss = 2.0 if step % 20 == 0 else None
-        past.waiting.append(TrainingSnapshot(step=step, train_loss=1.0, val_loss=val_loss, custom_metrics=customs))
-    past.fold()
+        put(past, TrainingSnapshot(step=step, train_loss=1.0, val_loss=val_loss, custom_metrics=customs))
     assert past.series["late"].low == [None] * 60 + [1.0] * 40
     assert [at for at, value in enumerate(past.series["val_loss"].low) if value is not None] == [0, 20, 40, 60, 80]
     assert not past.series["word"].broken  # a word is no number that broke
@@ -96,30 +99,16 @@ def test_the_newest_values_are_kept_as_they_were_measured_however_they_came(
 def test_a_word_is_none_of_the_newest_values() -> None:
     past = Past()
     for step, phase in enumerate(["warmup", 1.0, "decay", None, True]):
-        past.waiting.append(TrainingSnapshot(step=step, train_loss=1.0, custom_metrics={"phase": phase}))
-    past.fold()
+        put(past, TrainingSnapshot(step=step, train_loss=1.0, custom_metrics={"phase": phase}))
     assert list(past.series["phase"].newest) == [1.0, True]
     assert past.series["phase"].measured == 2
-
-
-def test_it_goes_no_farther_than_the_table_that_is_shown() -> None:
-    past = Past()
-    snapshots = [TrainingSnapshot(step=step, train_loss=float(step)) for step in range(10)]
-    past.waiting.extend(snapshots)
-    past.fold(snapshots[6])
-    assert past.newest is snapshots[6]
-    assert past.series["train_loss"].newest[-1] == 6.0
-    assert len(past.steps) == 7
-    past.fold(snapshots[6])
-    assert len(past.steps) == 7
 
 
 def test_the_best_is_judged_by_the_name() -> None:
     past = Past()
     for step, value in enumerate([3.0, 1.0, math.nan, 2.0]):
         customs = {"accuracy": value, "error": value, "entropy": value}
-        past.waiting.append(TrainingSnapshot(step=step, train_loss=1.0, custom_metrics=customs))
-    past.fold()
+        put(past, TrainingSnapshot(step=step, train_loss=1.0, custom_metrics=customs))
     assert (past.series["accuracy"].best, past.series["accuracy"].best_step) == (3.0, 0)
     assert (past.series["error"].best, past.series["error"].best_step) == (1.0, 1)
     assert past.series["entropy"].best is None

@@ -15,8 +15,8 @@ from sinks.terminal.spark import PER_COLUMN, newest_of, recent, sparkline
 
 def series_of(values: list[float | None]) -> Series:
     past = Past()
-    past.waiting.extend(TrainingSnapshot(step=step, train_loss=value) for step, value in enumerate(values))  # type: ignore[arg-type]
-    past.fold()
+    snapshots = [TrainingSnapshot(step=step, train_loss=value) for step, value in enumerate(values)]  # type: ignore[arg-type]
+    past.add(snapshots, range(len(values)), None)
     return past.series["train_loss"]
 
 

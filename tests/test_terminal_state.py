@@ -7,6 +7,8 @@ import threading
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from m.metrics.alerts import Alert
 from m.metrics.run import Run
@@ -72,6 +74,22 @@ def test_values_measured_now_and_then_stay_known() -> None:
     assert state.view.known == {"rare": 5}
 
 
+@given(st.lists(st.one_of(st.none(), st.floats(), st.integers(-9, 9)), max_size=60), st.integers(1, 20))
+def test_a_course_is_the_same_one_by_one_and_all_at_once(values: list[float | None], portion: int) -> None:
+    one_by_one, at_once = Course(), Course()
+    for step, value in enumerate(values):
+        if value is not None:
+            one_by_one.add(step, value)
+    for start in range(0, len(values), portion):
+        some = values[start : start + portion]
+        at_once.extend(range(start, start + len(some)), some)
+    for name in set(Course.__slots__) - {"total"}:
+        assert repr(getattr(one_by_one, name)) == repr(getattr(at_once, name)), name
+    assert at_once.total == pytest.approx(one_by_one.total, nan_ok=True, rel=1e-9, abs=1e-9) or math.isinf(
+        one_by_one.total
+    )
+
+
 def test_a_loss_that_was_never_given_is_not_invented() -> None:
     state = State(interval=1)
     state.take(TrainingSnapshot(step=0, train_loss=None))  # type: ignore[arg-type]
@@ -114,11 +132,9 @@ def test_snapshots_do_not_pile_up_where_nobody_draws_and_neither_do_names() -> N
     state = State(interval=10**9)
     for step in range(3 * MANY_ARRIVED):
         state.note(TrainingSnapshot(step=step, train_loss=1.0, custom_metrics={f"at_{step}": 1.0}))
-        assert len(state.arrived) + len(state.past.waiting) <= MANY_ARRIVED
+        assert len(state.arrived) <= MANY_ARRIVED
     assert len(state.past.series) == MOST_SERIES
-    state.note(TrainingSnapshot(step=0, train_loss=1.0, val_loss=2.0))
-    state.catch_up()
-    state.past.fold()
+    state.take(TrainingSnapshot(step=0, train_loss=1.0, val_loss=2.0))
     assert "val_loss" in state.past.series  # a field finds its place however many names there were
 
 
@@ -156,53 +172,88 @@ def test_a_thread_that_draws_is_let_run_for_moments_and_never_waited_for() -> No
     assert not state.arrived
 
 
-def test_catching_up_says_whether_a_table_became_due() -> None:
+def test_catching_up_goes_to_where_a_table_became_due_and_says_so() -> None:
     state = State(interval=10)
     assert not state.catch_up()
     for step in range(1, 10):
-        state.note(TrainingSnapshot(step=step, train_loss=1.0))
+        state.note(TrainingSnapshot(step=step, train_loss=float(step)))
     assert not state.catch_up()
+    assert state.view is None
     for step in range(10, 14):
-        state.note(TrainingSnapshot(step=step, train_loss=1.0))
+        state.note(TrainingSnapshot(step=step, train_loss=float(step)))
     assert state.latest is not None
-    assert state.latest.step == 9
-    assert state.catch_up()
     assert state.latest.step == 13
+    assert state.catch_up()
     assert state.view is not None
     assert state.view.snapshot.step == 10
+    assert state.view.courses["train_loss"].last == 10.0
+    assert state.past.series["train_loss"].newest[-1] == 10.0
+    assert [each.step for each in state.arrived] == [11, 12, 13]
+    assert not state.catch_up()
+
+
+def test_all_that_has_arrived_can_be_taken_in_without_losing_the_moment_that_is_due() -> None:
+    state = State(interval=10)
+    for step in range(1, 14):
+        state.note(TrainingSnapshot(step=step, train_loss=float(step), custom_metrics={"at": step}))
+    assert state.catch_up(to_the_newest=True)
+    assert not state.arrived
+    assert state.view is not None
+    assert (state.view.snapshot.step, state.view.known, state.view.courses["train_loss"].last) == (10, {"at": 10}, 10.0)
+    assert (state.train_loss.last, state.past.last_step) == (13.0, 13)
+    assert not state.catch_up(to_the_newest=True)
+    state.freeze()
+    assert state.view.snapshot.step == 13
+
+
+def test_of_several_moments_that_were_due_the_newest_is_shown() -> None:
+    state = State(interval=10)
+    for step in range(1, 45):
+        state.note(TrainingSnapshot(step=step, train_loss=1.0))
+    assert state.catch_up()
+    assert state.view is not None
+    assert state.view.snapshot.step == 40
+    assert state.train_loss.count == 40
 
 
 def layered(step: int, loss: float = 1.0) -> TrainingSnapshot:
     return TrainingSnapshot(step, loss, expert_utilization={0: {0: float(step), 1: 1.0}})
 
 
-def test_of_the_snapshots_that_wait_only_the_newest_and_those_that_tables_show_keep_loads_by_layer() -> None:
-    state = State(interval=5)
+@pytest.mark.parametrize("interval", [1, 5])
+def test_of_the_snapshots_that_wait_only_the_newest_keeps_loads_by_layer_and_the_due_one_beside_them(
+    interval: int,
+) -> None:
+    state = State(interval)
     for step in range(13):
         state.note(layered(step))
-    assert [each.step for each in state.arrived if each.expert_utilization] == [0, 5, 10, 12]
+        assert [each.step for each in state.arrived if each.expert_utilization] == [step]
+    due = 12 - 12 % interval
     assert [each.step for each in state.arrived] == list(range(13))
     assert state.catch_up()
     assert state.view is not None
-    assert state.view.snapshot.step == 10
-    assert state.view.experts == {0: {0: 10.0, 1: 1.0}}
-    assert state.experts == {0: {0: 12.0, 1: 1.0}}
+    assert state.view.snapshot.step == due
+    assert state.view.experts == {0: {0: float(due), 1: 1.0}}
+    state.freeze()
+    assert state.view.experts == {0: {0: 12.0, 1: 1.0}}
 
 
 def test_loads_at_the_step_at_which_the_loss_broke_are_shown() -> None:
     state = State(interval=100)
     for step in range(1, 9):
         state.note(layered(step, math.nan if step > 3 else 1.0))
+    assert state.broken_at == 4
     state.catch_up()
     assert state.view is not None
     assert state.view.experts == {0: {0: 4.0, 1: 1.0}}
+    state.note(layered(9))
+    assert state.broken_at is None
 
 
 def test_loads_that_are_given_now_and_then_wait_for_the_table_after_them() -> None:
     state = State(interval=5)
     for step in range(1, 14):
         state.note(layered(step) if step % 4 == 0 else TrainingSnapshot(step, 1.0))
-        assert state.spare == (step % 4 == 0)
     state.catch_up()
     assert state.view is not None
     assert (state.view.snapshot.step, state.view.experts) == (10, {0: {0: 8.0, 1: 1.0}})
@@ -211,10 +262,11 @@ def test_loads_that_are_given_now_and_then_wait_for_the_table_after_them() -> No
 def test_a_snapshot_that_another_thread_has_taken_meanwhile_stays_whole() -> None:
     state = State(interval=5)
     state.note(layered(1))
-    state.catch_up()
+    state.catch_up(to_the_newest=True)
+    taken = state.latest
     state.note(layered(2))
-    assert state.latest is not None
-    assert state.latest.expert_utilization
+    assert taken is not None
+    assert taken.expert_utilization
     assert [each.step for each in state.arrived] == [2]
 
 

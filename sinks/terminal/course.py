@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 
 class Course:
@@ -45,6 +47,26 @@ class Course:
         twin.nonfinite, twin.nonfinite_since = self.nonfinite, self.nonfinite_since
         twin.total, twin.count = self.total, self.count
         return twin
+
+    def extend(self, steps: Sequence[int], values: Sequence[Any]) -> None:
+        """Add the number that was measured at each of ``steps``; None: nothing."""
+        try:
+            total = sum(values)
+            plain = total - total == 0.0
+        except TypeError:  # None among them
+            plain = False
+        if not plain or self.first is None or self.nonfinite_since is not None:
+            for step, value in zip(steps, values, strict=True):
+                if value is not None:
+                    self.add(step, value)
+            return
+        self.total += total
+        self.count += len(values)
+        least = min(values)
+        if least < self.best:
+            self.best = least
+            self.best_step = steps[values.index(least)]
+        self.last, self.last_step = values[-1], steps[-1]
 
     def add(self, step: int, value: float) -> None:
         self.last = value

@@ -171,8 +171,7 @@ def _title(names: Sequence[str], log: bool, width: int, look: Look) -> Row:
 
 def _steps(past: Past, width: int, look: Look) -> Row:
     """The steps at the beginning, in the middle and at the end."""
-    first = past.steps[0]
-    last = first if past.newest is None else past.newest.step
+    first, last = past.steps[0], past.last_step
     middle = past.steps[len(past.steps) // 2]
     room = width - LABELS
     left, right = _step(first), _step(last)

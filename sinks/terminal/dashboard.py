@@ -13,6 +13,7 @@ from typing import Final
 from rich.cells import cell_len
 from rich.console import Console
 
+from m.metrics.loads import Utilization
 from m.metrics.performance import SystemMetrics, ThroughputMetrics
 from m.metrics.system import Machine, MachineSampler
 from m.metrics.throughput import RateMeter, throughput
@@ -25,11 +26,11 @@ from sinks.terminal.groups import STATUS_NAMES
 from sinks.terminal.layout import TITLED_FROM, columns_of, one_column, two_columns
 from sinks.terminal.load_course import LoadCourse
 from sinks.terminal.look import Look, Row
-from sinks.terminal.past import MANY_WAITING, RATE
+from sinks.terminal.past import RATE
 from sinks.terminal.progress import Progress, progress_row, title_row
 from sinks.terminal.rows import Levels
 from sinks.terminal.spark import recent, sparkline
-from sinks.terminal.state import State, View
+from sinks.terminal.state import MANY_ARRIVED, State, View
 from sinks.terminal.summary import Cost, closing_summary
 from sinks.terminal.table import Sparks, columns_for
 from sinks.terminal.trends import Trends
@@ -76,7 +77,6 @@ class Dashboard:
         """Show a run from its beginning."""
         self.state = state
         self.meter = RateMeter()
-        self._rate: float | None = None
         self.finished = False
         self.frames = 0
         """Screens, or blocks of text, that were made."""
@@ -103,7 +103,6 @@ class Dashboard:
         if not self.finished:
             self.finished = True
             self._ended = self.clock()
-            self.state.catch_up()
             self.state.freeze()
 
     @property
@@ -113,16 +112,14 @@ class Dashboard:
 
     def observe(self) -> None:
         """Look at what has arrived and at the clock; whoever refreshes calls this, so that rates follow."""
-        self.state.catch_up()
-        if self.state.latest is not None:
-            self.meter.observe(self.clock(), self.state.latest.step)
-            self._rate = self.meter.steps_per_second
-        if self.state.view is not None and self.clock() >= self._loads_due:
-            self._see_loads(self.state.view)  # of tables that are not laid out as well
-        past = self.state.past
-        if len(past.waiting) > MANY_WAITING:  # more than the next table may leave
-            with past.lock:
-                past.fold(None, self._rate)
+        state = self.state
+        if state.latest is not None:
+            self.meter.observe(self.clock(), state.latest.step)
+            state.rate = self.meter.steps_per_second
+        if state.due is not None and self.clock() >= self._loads_due:
+            self._see_loads(state.due.experts)  # of tables that are not laid out as well
+        if len(state.arrived) > MANY_ARRIVED:  # more than may wait for the next table
+            state.catch_up(to_the_newest=True)
 
     def rows(self, width: int, height: int, console: Console, *, curves: bool = True, paced: bool = False) -> list[Row]:
         """The whole dashboard in at most ``width`` by ``height`` cells. ``console`` renders a custom table.
@@ -157,26 +154,41 @@ class Dashboard:
             completed=completed,
             total=total,
             elapsed_s=self.elapsed_s,
-            remaining_s=None if total is None or not self._rate else max(total - completed, 0) / self._rate,
-            steps_per_second=self._rate,
+            remaining_s=None if total is None or not state.rate else max(total - completed, 0) / state.rate,
+            steps_per_second=state.rate,
             frame=self._frame,
             finished=self.finished,
         )
 
+    def due_view(self) -> View | None:
+        """What the tables are to show now; before the first are due the first snapshot rather than nothing."""
+        self.state.catch_up()
+        if self.state.view is None:
+            self.state.freeze()
+        return self.state.view
+
     def table_rows(
-        self, width: int, height: int, console: Console, *, curves: bool = False, paced: bool = False
+        self,
+        width: int,
+        height: int,
+        console: Console,
+        *,
+        curves: bool = False,
+        paced: bool = False,
+        view: View | None = None,
     ) -> list[Row]:
-        """The tables; laid out again only when something in them changed."""
+        """The tables of ``view``, None: of what is due; laid out again only when something in them changed."""
         if not self.config.show_tables:
             rows = groups.alerts(self.state.alerts, width, self.look)[0] if self.state.alerts else []
             return rows[-height:] if height > 0 else []
-        view = self.state.view if self.state.view is not None else self._first_view()
-        broken = self.state.train_loss.nonfinite_since
-        rest = (len(self.state.alerts), self.state.alerts[-1:], width, height, curves, broken, self.finished)
+        state = self.state
+        rest = (len(state.alerts), state.alerts[-1:], width, height, curves, state.broken_at, self.finished)
+        if paced and self._laid_out_for[1:] == rest and self.clock() < self._paid_for_at:
+            return self._tables
+        before = time.thread_time()
+        view = self.due_view() if view is None else view
         wanted = (view, *rest)
-        waits = paced and self._laid_out_for[1:] == rest and self.clock() < self._paid_for_at
-        if self._laid_out_for != wanted and not waits:
-            before = time.thread_time()
+        if self._laid_out_for != wanted:
             if view is not self._seen and view is not None:
                 self._see(view)
             self._tables = self._lay_out(view, width, height, console, curves)
@@ -187,24 +199,16 @@ class Dashboard:
 
     # -- layout ---------------------------------------------------------------------------------------------------
 
-    def _first_view(self) -> View | None:
-        """Until the first table is due a live screen shows the first snapshot rather than nothing."""
-        if self.state.latest is not None:
-            self.state.freeze()
-        return self.state.view
-
-    def _see_loads(self, view: View) -> None:
+    def _see_loads(self, experts: Utilization) -> None:
         if self.config.show_expert_utilization:
             before = time.thread_time()
-            self._loads.see(view.experts)
+            self._loads.see(experts)
             self._loads_due = self.clock() + (time.thread_time() - before) / LOADS_SHARE
 
     def _see(self, view: View) -> None:
         self._seen = view
-        self._see_loads(view)
+        self._see_loads(view.experts)
         past = self.state.past
-        with past.lock:
-            past.fold(view.snapshot, self._rate)
         broke = any(course.nonfinite_since == view.snapshot.step for course in view.courses.values())
         now = self.clock()
         if now >= self._past_due or broke or self.finished:
@@ -312,7 +316,7 @@ class Dashboard:
 
     def _rates(self, view: View) -> ThroughputMetrics:
         state = self.state
-        derived = throughput(self._rate, state.batch_size, state.sequence_length)
+        derived = throughput(state.rate, state.batch_size, state.sequence_length)
         samples, tokens = (view.known.get(name) for name in _SPEED_NAMES)
         return ThroughputMetrics(
             derived.steps_per_second,

@@ -1,9 +1,9 @@
 """What every metric did since the beginning of the run, in memory that does not grow with it.
 
-Whoever draws puts the snapshots that are waiting into *cells*: each stands for
-as many snapshots as every other and keeps the least, mean and greatest finite value of each metric, and whether there
-was one that is not finite. When there are too many cells, neighbours become one. So a spike of a single step is kept
-for good, and all metrics share one axis. Beside the cells the newest values of each metric are kept one by one.
+Snapshots are put into *cells*: each stands for as many snapshots as every other and keeps the least, mean and greatest
+finite value of each metric, and whether there was one that is not finite. When there are too many cells, neighbours
+become one. So a spike of a single step is kept for good, and all metrics share one axis. Beside the cells the newest
+values of each metric are kept one by one.
 """
 
 from __future__ import annotations
@@ -11,15 +11,13 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.terminal.trends import Direction, better
 
 MOST_CELLS: Final = 512
-MANY_WAITING: Final = 256
-"""No more than so many snapshots wait to be put into cells when the state has caught up."""
 MOST_SERIES: Final = 100
 """Metrics whose past is kept: the fields, and the custom ones that came first."""
 EMA_DECAY: Final = 0.98
@@ -33,6 +31,8 @@ RATE: Final = "steps/s"
 """The series of the rate of steps; no metric can be in its way, since it is not taken from snapshots."""
 
 Values: TypeAlias = list[float | None]
+Columns: TypeAlias = dict[str, Sequence[Any]]
+"""By metric, a value for each of some snapshots; None where it was not measured."""
 Best: TypeAlias = Callable[[Sequence[float]], float]
 
 
@@ -186,7 +186,6 @@ class Past:
     """The series of one run, for one thread at a time, which `lock` sees to."""
 
     def __init__(self, smoothed: Sequence[str] = SMOOTHED) -> None:
-        self.waiting: deque[TrainingSnapshot] = deque()
         self.lock = threading.RLock()
         """Held while cells are made or read."""
         self.series: dict[str, Series] = {}
@@ -194,37 +193,15 @@ class Past:
         """Snapshots in a cell."""
         self.steps: list[int] = []
         """The step at which each cell begins."""
-        self.newest: TrainingSnapshot | None = None
-        """The newest snapshot that is in a cell."""
+        self.last_step = 0
+        """That of the newest snapshot in a cell."""
         self._smoothed = smoothed
         self._filled = 0
 
-    def fold(self, until: TrainingSnapshot | None = None, rate: float | None = None) -> None:
-        """Put what is waiting into cells, as far as ``until`` (None: all). ``rate`` is what `RATE` was meanwhile."""
-        if until is not None and until is self.newest:
-            return
-        batch: list[TrainingSnapshot] = []
-        while self.waiting:
-            batch.append(self.waiting.popleft())
-            if batch[-1] is until:
-                break
-        start = 0
-        while start < len(batch):
-            if not self._filled and len(self.steps) >= MOST_CELLS:
-                self._halve()
-            room = (MOST_CELLS - len(self.steps)) * self.span + (self.span - self._filled if self._filled else 0)
-            some = batch[start : start + room]
-            self._add(some, rate)
-            start += len(some)
-
-    def ema(self, name: str) -> float | None:
-        """The average of ``name``; None where it is not averaged, or was never finite."""
-        series = self.series.get(name)
-        return None if series is None or series.average is None else series.average.value
-
-    def _add(self, batch: list[TrainingSnapshot], rate: float | None) -> None:
-        self.newest = batch[-1]
-        columns: dict[str, Sequence[Any]] = {
+    def add(self, batch: Sequence[TrainingSnapshot], steps: Sequence[int], rate: float | None) -> Columns:
+        """Put ``batch``, whose steps are ``steps``, into cells; ``rate`` is what `RATE` was meanwhile. Gives the
+        columns that it consists of: those of `FIELDS`, and of other metrics if they have a past."""
+        columns: Columns = {
             "train_loss": [each.train_loss for each in batch],
             "val_loss": [each.val_loss for each in batch],
             "aux_loss": [each.aux_loss for each in batch],
@@ -233,18 +210,47 @@ class Past:
         }
         if rate is not None:
             columns[RATE] = [rate] * len(batch)
-        customs = [each.custom_metrics for each in batch]
-        names: Iterable[str] = customs[-1]
-        if set(map(len, customs)) != {len(customs[-1])}:
-            names = dict.fromkeys(name for custom in customs for name in custom)
-        try:  # as a rule: the same names at every step
-            found = {name: [custom[name] for custom in customs] for name in names}
-        except KeyError:
-            names = dict.fromkeys(name for custom in customs for name in custom)
-            found = {name: [custom.get(name) for custom in customs] for name in names}
-        for name, column in found.items():
+        for name, column in self._customs([each.custom_metrics for each in batch]).items():
             columns.setdefault(name, column)
-        steps = [each.step for each in batch]
+        start = 0
+        while start < len(steps):
+            if not self._filled and len(self.steps) >= MOST_CELLS:
+                self._halve()
+            room = (MOST_CELLS - len(self.steps)) * self.span + (self.span - self._filled if self._filled else 0)
+            end = min(start + room, len(steps))
+            if end - start == len(steps):
+                self._add(steps, columns)
+            else:
+                self._add(steps[start:end], {name: values[start:end] for name, values in columns.items()})
+            start = end
+        return columns
+
+    def ema(self, name: str) -> float | None:
+        """The average of ``name``; None where it is not averaged, or was never finite."""
+        series = self.series.get(name)
+        return None if series is None or series.average is None else series.average.value
+
+    def _customs(self, customs: Sequence[Mapping[str, Any]]) -> Columns:
+        """The columns of custom metrics that have a past, or get one."""
+        names = customs[-1]
+        if set(map(len, customs)) == {len(names)}:
+            try:  # as a rule: the same names at every step
+                return {name: [custom[name] for custom in customs] for name in self._remembered(names)}
+            except KeyError:
+                pass
+        every = dict.fromkeys(name for custom in customs for name in custom)
+        return {name: [custom.get(name) for custom in customs] for name in self._remembered(every)}
+
+    def _remembered(self, names: Collection[str]) -> Iterable[str]:
+        """Those of ``names`` that have a past, and the first of the others for which there is room."""
+        room = MOST_SERIES - len(self.series)
+        if len(names) <= room:
+            return names
+        new = [name for name in names if name not in self.series][: max(room, 0)]
+        return [*(name for name in names if name in self.series), *new]
+
+    def _add(self, steps: Sequence[int], columns: Columns) -> None:
+        self.last_step = steps[-1]
         cells, filled, span = len(self.steps), self._filled, self.span
         for name, values in columns.items():
             series = self.series.get(name)
@@ -254,9 +260,9 @@ class Past:
                 series = self.series[name] = Series(cells, name in self._smoothed, best_of(name))
             series.add(values, steps, filled, span)
         for name in self.series.keys() - columns.keys():
-            self.series[name].add((None,) * len(batch), steps, filled, span)
+            self.series[name].add((None,) * len(steps), steps, filled, span)
         self.steps += steps[span - filled if filled else 0 :: span]
-        self._filled = (filled + len(batch)) % span
+        self._filled = (filled + len(steps)) % span
 
     def _halve(self) -> None:
         for series in self.series.values():

@@ -38,8 +38,10 @@ class PlainText:
         dashboard = self._dashboard
         dashboard.observe()
         state = dashboard.state
-        if self._has_tables and state.view is not None and state.view is not self._printed:
-            return self.block()
+        if self._has_tables:
+            state.catch_up()
+            if state.view is not None and state.view is not self._printed:
+                return self.block(state.view)
         if state.latest is None or not dashboard.config.show_progress_bar:
             return ""
         if dashboard.clock() - self._spoke_at >= SILENT_AT_MOST_S and state.latest.step != self._line_step:
@@ -50,19 +52,19 @@ class PlainText:
     def _has_tables(self) -> bool:
         return self._dashboard.config.show_tables and not self.without_tables
 
-    def block(self) -> str:
-        """The progress in one line and the tables below it."""
+    def block(self, view: View | None) -> str:
+        """The progress at ``view`` in one line and its tables below that."""
         dashboard = self._dashboard
-        self._printed = dashboard.state.view
+        self._printed = view
         dashboard.frames += 1
-        lines = [self.line(dashboard.state.view)]
+        lines = [self.line(view)]
         if self._has_tables:
-            lines += [row_text(row) for row in dashboard.table_rows(WIDTH, HEIGHT, self._console)]
+            lines += [row_text(row) for row in dashboard.table_rows(WIDTH, HEIGHT, self._console, view=view)]
         return self._said("\n".join(lines) + "\n")
 
     def end(self, closing: list[Row]) -> str:
         """The last state and the summary."""
-        return self.block() + "".join(f"{row_text(row)}\n" for row in closing)
+        return self.block(self._dashboard.state.view) + "".join(f"{row_text(row)}\n" for row in closing)
 
     def line(self, view: View | None = None) -> str:
         """The progress at ``view``, or now, in one line:

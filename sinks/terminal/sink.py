@@ -80,10 +80,11 @@ class TerminalSink:
             if self._closed:
                 return
             self.start(run_begun_by(snapshot.step))
-        if self._shown:
-            self._state.note(snapshot)
-            if self._at_once is not None and self._state.catch_up():
+        if self._at_once is not None:
+            if self._state.take(snapshot):
                 self._at_once.tables_due()
+        elif self._shown:
+            self._state.note(snapshot)
 
     def alert(self, alert: Alert) -> None:
         """Show ``alert`` with the next frame."""

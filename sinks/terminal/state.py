@@ -1,16 +1,17 @@
 """What the display knows about the run.
 
-The emitting thread only appends each snapshot to a queue; whoever draws catches up first. The queue stays short: in a
-loop that is too fast for the display the emitting thread catches up itself.
+The emitting thread only appends each snapshot to a queue, and says at which one tables are due; whoever draws takes
+them all in at once when tables are to be shown. The queue stays short: in a loop that is too fast for the display the
+emitting thread takes them in itself.
 
-Loads of many layers are most of a snapshot's memory. So of those that wait only the newest keeps them, and those whose
-step the tables show.
+Loads of many layers are most of a snapshot's memory. Of those that wait only the newest has its own, and beside the
+queue there are those that the next tables will show.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -25,14 +26,25 @@ MAX_NAMES: Final = 2000
 """Custom metrics that are remembered; a name that holds the step must not fill the memory."""
 MAX_ALERTS: Final = 50
 MANY_ARRIVED: Final = 256
-"""Past so many that nobody has looked at, the thread that draws is woken, if there is one."""
+"""Past so many that nobody has looked at, the thread that draws is woken, if there is one, and takes them in."""
 MOST_ARRIVED: Final = 1024
-"""Past so many the training thread catches up itself, at two to five microseconds each."""
+"""Past so many the training thread takes them in itself, at two to five microseconds each."""
 _PATIENCE_S: Final = 1.0
-"""Whoever else catches up is done long before, unless it is a thread that a fork left behind."""
+"""Whoever else takes them in is done long before, unless it is a thread that a fork left behind."""
 _YIELD_EVERY: Final = 64
 _YIELD_S: Final = 0.001
 """While another thread is at it then, every so many snapshots the training thread lets it run for so long."""
+
+
+@dataclass(slots=True, frozen=True)
+class Due:
+    """A snapshot at which tables are due."""
+
+    number: int
+    """It is the so many-th of the run, from 1."""
+    snapshot: TrainingSnapshot
+    experts: Utilization
+    """The newest utilization at that time that was not empty."""
 
 
 @dataclass(slots=True)
@@ -50,13 +62,27 @@ class View:
 
 @dataclass(slots=True)
 class State:
-    """The run as far as it has come. All but `note` and `add_alert` is for one thread at a time."""
+    """The run as far as it has come. `note` and `add_alert` are for the emitting thread, all else is for one thread at
+    a time, beside it."""
 
     interval: int
     """Steps between table updates."""
     run: Run = field(default_factory=Run)
     latest: TrainingSnapshot | None = None
     """The newest snapshot; the progress line shows it."""
+    first_step: int | None = None
+    """The first step of this session."""
+    broken_at: int | None = None
+    """The step at which the training loss stopped being finite; None while it is finite."""
+    noted: int = 0
+    """Snapshots so far."""
+    due: Due | None = None
+    """The newest snapshot at which tables were due."""
+    arrived: deque[TrainingSnapshot] = field(default_factory=deque)
+    """What was noted and not yet taken in."""
+    wake: Callable[[], object] | None = None
+    """Wakes a thread that will `observe` soon; None: there is none. Never waits."""
+
     view: View | None = None
     """What the tables show; None until they were due for the first time."""
     train_loss: Course = field(default_factory=Course)
@@ -68,67 +94,63 @@ class State:
     batch_size: float | None = None
     sequence_length: float | None = None
     known: dict[str, Any] = field(default_factory=dict)
-    experts: Utilization = field(default_factory=dict)
     alerts: list[Alert] = field(default_factory=list)
     """The newest; the oldest first."""
     alerts_raised: int = 0
-    first_step: int | None = None
-    """The first step of this session."""
-    snapshots: int = 0
+    rate: float | None = None
+    """Steps per second, as whoever draws has measured it last."""
     past: Past = field(default_factory=Past)
-    arrived: deque[TrainingSnapshot] = field(default_factory=deque)
-    """What was noted and not yet taken."""
-    noted: TrainingSnapshot | None = None
-    """The newest that was noted."""
-    spare: bool = False
-    """Whether its loads are of no use once there are newer ones. For the emitting thread."""
-    wake: Callable[[], object] | None = None
-    """Wakes a thread that will `catch_up` soon; None: there is none. Never waits."""
+    _experts: Utilization = field(default_factory=dict)  # the newest that was not empty
+    _heavy: bool = False  # the newest that waits has loads of its own. Both for the emitting thread
+    _taken: int = 0  # snapshots that were taken in
+    _shown: int = 0  # number of the last one that was due then
+
+    # -- on the emitting thread ----------------------------------------------------------------------------------------
 
     def note(self, snapshot: TrainingSnapshot) -> None:
-        """Keep ``snapshot`` for whoever draws. On the emitting thread."""
-        arrived = self.arrived
-        utilization = snapshot.expert_utilization
-        if utilization and type(next(iter(utilization.values()))) is Loads:
-            self._spare_loads()
-            self.spare = not self._is_awaited(snapshot)
+        """Keep ``snapshot`` for whoever draws."""
+        before = self.latest
+        step = snapshot.step
+        if before is None:
+            self.first_step = step
+            due = step % self.interval == 0
+        elif step > (last := before.step):
+            due = step // self.interval > last // self.interval
         else:
-            self.spare = False
-        self.noted = snapshot
+            due = step % self.interval == 0
+        loss: float | None = snapshot.train_loss
+        if loss is not None:
+            if loss - loss == 0.0:  # finite: NaN and the infinities give NaN
+                self.broken_at = None
+            elif self.broken_at is None:
+                self.broken_at = step
+                due = True  # never kept back until the next interval
+        if self._heavy:
+            self._lighten(before)
+        utilization = snapshot.expert_utilization
+        if utilization:
+            self._experts = utilization
+            self._heavy = type(next(iter(utilization.values()))) is Loads
+        self.latest = snapshot
+        self.noted += 1
+        arrived = self.arrived
         arrived.append(snapshot)
+        if due:
+            self.due = Due(self.noted, snapshot, self._experts)
         if len(arrived) > MANY_ARRIVED:
             self._many_arrived()
 
-    def _spare_loads(self) -> None:
-        """The newest that waits will not be the newest any more."""
-        before = self.noted
-        if before is None or not self.spare:
+    def _lighten(self, newest: TrainingSnapshot | None) -> None:
+        """Take the loads from the newest that waits, which will not be the newest any more."""
+        self._heavy = False
+        if newest is None:
             return
-        lighter = without_loads(before)
+        lighter = without_loads(newest)
         try:
-            if self.arrived[-1] is before:
+            if self.arrived[-1] is newest:
                 self.arrived[-1] = lighter
         except IndexError:  # another thread has just taken it
             pass
-
-    def _is_awaited(self, snapshot: TrainingSnapshot) -> bool:
-        """Whether tables will show the moment of ``snapshot``, the next one to be noted."""
-        before = self.noted
-        loss: float | None = snapshot.train_loss
-        if loss is not None and loss - loss != 0.0:
-            lost: float | None = None if before is None else before.train_loss
-            if lost is None or lost - lost == 0.0:
-                return True
-        return self._is_due(snapshot.step, None if before is None else before.step)
-
-    def catch_up(self) -> bool:
-        """Take what has arrived; True when the tables became due meanwhile."""
-        if not self.arrived or not self.past.lock.acquire(timeout=_PATIENCE_S):
-            return False
-        try:
-            return self._take_arrived()
-        finally:
-            self.past.lock.release()
 
     def _many_arrived(self) -> None:
         """Somebody who is at it and does not get to run beside a loop that only emits is let run for a moment."""
@@ -139,70 +161,75 @@ class State:
         lock = self.past.lock
         try:  # a Ctrl-C may come when the lock is taken and before anybody knows
             if lock.acquire(timeout=0.0 if arrived % _YIELD_EVERY else _YIELD_S):
-                self._take_arrived()
-                self.past.fold()
+                self._take_in(to_the_newest=True)
         finally:
             if lock._is_owned():  # type: ignore[attr-defined]
                 lock.release()
 
-    def _take_arrived(self) -> bool:
-        arrived = self.arrived
-        due = False
-        for _ in range(len(arrived)):
-            due = self.take(arrived.popleft()) or due
-        return due
+    def add_alert(self, alert: Alert) -> None:
+        """Show ``alert`` from now on."""
+        self.alerts.append(alert)
+        self.alerts_raised += 1
+        del self.alerts[:-MAX_ALERTS]
+
+    # -- on the thread that draws --------------------------------------------------------------------------------------
 
     def take(self, snapshot: TrainingSnapshot) -> bool:
-        """Remember what ``snapshot`` says; True when the tables are due at it."""
-        step = snapshot.step
-        before = self.latest
-        self.latest = snapshot
-        self.snapshots += 1
-        self.past.waiting.append(snapshot)
-        broke = False
-        value: float | None = snapshot.train_loss
-        if value is not None:
-            course = self.train_loss
-            was_finite = course.nonfinite_since is None
-            course.add(step, value)
-            broke = was_finite and course.nonfinite_since is not None
-        value = snapshot.val_loss
-        if value is not None:
-            self.val_loss.add(step, value)
-        value = snapshot.aux_loss
-        if value is not None:
-            self.aux_loss.add(step, value)
-        value = snapshot.learning_rate
-        if value is not None:
-            self.learning_rate = value
-        value = snapshot.gradient_norm
-        if value is not None:
-            self.gradient_norm = value
-        if snapshot.custom_metrics:
-            self.known.update(snapshot.custom_metrics)
-            if len(self.known) > 2 * MAX_NAMES:  # long before the next table
-                self._forget_oldest_names()
-        if snapshot.expert_utilization:
-            self.experts = snapshot.expert_utilization
-        if before is None:
-            self.first_step = step
-        # a loss that stops being finite is never kept back until the next interval
-        if broke or self._is_due(step, None if before is None else before.step):
-            self.freeze()
-            return True
-        return False
+        """Note ``snapshot`` and take it in, on one and the same thread; True when tables are due at it."""
+        self.note(snapshot)
+        return self.catch_up(to_the_newest=True)
 
-    def _is_due(self, step: int, before: int | None) -> bool:
-        """Whether tables are due at ``step``, after a snapshot of step ``before``."""
-        if before is None or step <= before:
-            return step % self.interval == 0
-        return step // self.interval > before // self.interval
+    def catch_up(self, to_the_newest: bool = False) -> bool:
+        """Take in what has arrived up to where tables are due, or all of it; True when `view` is another one now."""
+        due = self.due
+        if not to_the_newest and (due is None or due.number <= self._shown):
+            return False
+        before = self.view
+        if not self.past.lock.acquire(timeout=_PATIENCE_S):
+            return False
+        try:
+            self._take_in(to_the_newest)
+        finally:
+            self.past.lock.release()
+        return self.view is not before
 
     def freeze(self) -> None:
-        """Let the tables show this moment."""
-        snapshot = self.latest
-        if snapshot is None:
+        """Let the tables show the newest moment."""
+        self.catch_up(to_the_newest=True)
+        if self.latest is not None:
+            self._show(self.latest, self._experts)
+
+    def _take_in(self, to_the_newest: bool) -> None:
+        """As `catch_up` says. The lock is held."""
+        due = self.due
+        if due is not None and due.number > self._shown:
+            self._take(due.number - self._taken)
+            self._shown = due.number
+            self._show(due.snapshot, due.experts)
+        if to_the_newest:
+            self._take(len(self.arrived))
+
+    def _take(self, count: int) -> None:
+        """Take in the oldest ``count`` that wait."""
+        arrived = self.arrived
+        batch = [arrived.popleft() for _ in range(min(count, len(arrived)))]
+        if not batch:
             return
+        self._taken += len(batch)
+        steps = [each.step for each in batch]
+        columns = self.past.add(batch, steps, self.rate)
+        self.train_loss.extend(steps, columns["train_loss"])
+        self.val_loss.extend(steps, columns["val_loss"])
+        self.aux_loss.extend(steps, columns["aux_loss"])
+        self.learning_rate = _newest(columns["learning_rate"], self.learning_rate)
+        self.gradient_norm = _newest(columns["gradient_norm"], self.gradient_norm)
+        known = self.known
+        for each in batch:
+            known.update(each.custom_metrics)
+            if len(known) > 2 * MAX_NAMES:  # long before the next table
+                self._forget_oldest_names()
+
+    def _show(self, snapshot: TrainingSnapshot, experts: Utilization) -> None:
         if len(self.known) > MAX_NAMES:
             self._forget_oldest_names()
         for name in ("gpu_memory_mb", "batch_size", "sequence_length"):
@@ -214,16 +241,11 @@ class State:
             "val_loss": self.val_loss.copy(),
             "aux_loss": self.aux_loss.copy(),
         }
-        self.view = View(snapshot, dict(self.known), self.experts, courses)
+        self.view = View(snapshot, dict(self.known), experts, courses)
 
     def _forget_oldest_names(self) -> None:
         for name in list(self.known)[:-MAX_NAMES]:
             del self.known[name]
-
-    def add_alert(self, alert: Alert) -> None:
-        self.alerts.append(alert)
-        self.alerts_raised += 1
-        del self.alerts[:-MAX_ALERTS]
 
     def completed(self, step: int | None = None) -> int:
         """Steps done at ``step`` (None: the newest), those before a resume included.
@@ -235,3 +257,11 @@ class State:
             return self.run.initial_step
         at = self.latest.step if step is None else step
         return at + (1 if self.first_step == self.run.initial_step else 0)
+
+
+def _newest(values: Sequence[float | None], before: float | None) -> float | None:
+    """The last value that was measured; ``before`` when none was."""
+    for value in reversed(values):
+        if value is not None:
+            return value
+    return before

@@ -172,7 +172,7 @@ def test_on_a_live_screen_tables_wait_until_those_before_are_paid_for() -> None:
     assert "step   3" in newest(60)
     shown.state.take(snapshot(4, train_loss=math.nan))
     assert "step   3" in newest(60)
-    shown.clock.now += 2.0  # eight frames of a quarter second at most
+    shown.clock.now += 3.0  # twelve frames of a quarter second at most
     assert "step   4" in newest(60)
     shown.state.take(snapshot(5, train_loss=math.nan))
     shown.dashboard.finish()

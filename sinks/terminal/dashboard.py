@@ -48,10 +48,10 @@ MOST_EXPERT_ROWS: Final = 16
 ONE_COLUMN_NEEDS: Final = 14
 """Rows that the other column would have taken."""
 TABLES_SHARE: Final = 0.001
-"""Of a core: laying out the tables of a live screen takes the thread that draws no more than this, at the default of
-four frames a second and in proportion at others. The next tables wait until those before are paid for, eight frames
-at most; the progress line does not wait."""
-LONGEST_WAIT: Final = 8
+"""Of a core: the tables of a live screen, with all that they show, take the thread that draws no more than this, at the
+default of four frames a second and in proportion at others. The next tables wait until those before are paid for,
+twelve frames at most; the progress line does not wait."""
+LONGEST_WAIT: Final = 12
 _USUAL_RATE: Final = VisualizationConfig().refresh_per_second
 
 

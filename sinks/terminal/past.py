@@ -12,7 +12,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.terminal.trends import Direction, better
@@ -29,6 +29,8 @@ SMOOTHED: Final = ("train_loss", "aux_loss", "gradient_norm")
 """What is averaged where ``ema=True``: measured at every step, and noisy."""
 RATE: Final = "steps/s"
 """The series of the rate of steps; no metric can be in its way, since it is not taken from snapshots."""
+
+_T = TypeVar("_T")
 
 Values: TypeAlias = list[float | None]
 Columns: TypeAlias = dict[str, Sequence[Any]]
@@ -49,13 +51,13 @@ class Average:
         self._biased = 0.0
         self._missing = 1.0  # d^t
 
-    def add(self, values: Sequence[Any]) -> None:
-        biased, missing = self._biased, self._missing
-        for value in values:
-            if value is not None and value - value == 0.0:
-                biased += (1.0 - EMA_DECAY) * (value - biased)
-                missing *= EMA_DECAY
-        self._biased, self._missing = biased, missing
+    def add(self, values: Sequence[float | None]) -> None:
+        biased, weight = self._biased, 1.0 - EMA_DECAY
+        finite = [value for value in values if value is not None and value - value == 0.0]
+        for value in finite:
+            biased += weight * (value - biased)
+        self._biased = biased
+        self._missing *= EMA_DECAY ** len(finite)
 
     @property
     def value(self) -> float | None:
@@ -155,11 +157,19 @@ class Series:
 
     def _add_whole(self, values: Sequence[float], span: int) -> None:
         """Finite values for some cells of ``span``, all at once."""
-        cells = list(zip(*[iter(values)] * span, strict=True))
-        lows = list(map(min, cells))
-        means = [total / span for total in map(sum, cells)]
+        lows: Sequence[float]
+        totals: Sequence[float]
+        highs: Sequence[float]
+        if span == 2:  # less than half the time of what follows
+            lows = [one if one < other else other for one, other in _pairs(values)]
+            highs = [one if one > other else other for one, other in _pairs(values)]
+            totals = [one + other for one, other in _pairs(values)]
+        else:
+            cells = list(zip(*[iter(values)] * span, strict=True))
+            lows, totals, highs = list(map(min, cells)), list(map(sum, cells)), list(map(max, cells))
         self.low += lows
-        self.high += map(max, cells)
+        self.high += highs
+        means = [total / span for total in totals]
         self.mean += [mean if mean - mean == 0.0 else low for mean, low in zip(means, lows, strict=True)]
 
     def _into_open(self, values: Sequence[float]) -> None:
@@ -176,9 +186,11 @@ class Series:
 
     def halve(self) -> None:
         """Make one cell of each two. There is an even number of them, all full."""
-        self.low = _paired(self.low, min)
-        self.mean = _paired(self.mean, _between)
-        self.high = _paired(self.high, max)
+        self.low = [two if one is None else one if two is None or one < two else two for one, two in _pairs(self.low)]
+        self.mean = [
+            two if one is None else one if two is None else one / 2 + two / 2 for one, two in _pairs(self.mean)
+        ]
+        self.high = [two if one is None else one if two is None or one > two else two for one, two in _pairs(self.high)]
         self.broken = {cell // 2 for cell in self.broken}
 
 
@@ -287,12 +299,6 @@ def _finite(value: Any) -> float | None:
         return None
 
 
-def _between(one: float, other: float) -> float:
-    return one / 2 + other / 2
-
-
-def _paired(values: Values, join: Any) -> Values:
-    return [
-        other if one is None else one if other is None else join(one, other)
-        for one, other in zip(values[::2], values[1::2], strict=True)
-    ]
+def _pairs(values: Sequence[_T]) -> Iterable[tuple[_T, _T]]:
+    """The first with the second, the third with the fourth ..."""
+    return zip(values[::2], values[1::2], strict=True)

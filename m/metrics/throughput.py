@@ -40,9 +40,9 @@ class RateMeter:
         """Steps per second; None before there are two observations with progress between them."""
         if not self._intervals:
             return None
-        limit = self.PAUSE * median(seconds / steps for seconds, steps in self._intervals)
-        kept = [(seconds, steps) for seconds, steps in self._intervals if seconds / steps <= limit]
-        return sum(steps for _, steps in kept) / sum(seconds for seconds, _ in kept)
+        limit = self.PAUSE * median([seconds / steps for seconds, steps in self._intervals])
+        kept = [interval for interval in self._intervals if interval[0] <= limit * interval[1]]
+        return sum([steps for _, steps in kept]) / sum([seconds for seconds, _ in kept])
 
     def seconds_for(self, steps: int) -> float | None:
         """How long ``steps`` more steps take at the recent rate; None while there is no rate. Never negative."""

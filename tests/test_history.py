@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from array import array
+from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -85,9 +86,21 @@ def test_a_step_no_float_can_hold_leaves_the_columns_as_they_were() -> None:
     assert [list(column) for column in history.columns()] == [[0.0, 1.0], [1.0, 3.0]]
 
 
+def test_a_value_without_its_step_is_no_point_and_can_be_taken_away() -> None:
+    """Left there, it would make a step of every later value and a value of every later step."""
+    history = history_of(1.0)
+    history.appender(2.0)
+    assert len(history) == 1
+    assert [list(column) for column in history.columns()] == [[0.0], [1.0]]
+    history.mend()
+    history.mend()
+    history.append(1, 3.0)
+    assert [list(column) for column in history.columns()] == [[0.0, 1.0], [1.0, 3.0]]
+
+
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda history: pickle.loads(pickle.dumps(history))])
 def test_a_copy_has_columns_of_its_own(duplicate) -> None:  # type: ignore[no-untyped-def]
-    """The appenders are methods of the arrays, which a deepcopy would share: the copy would write into the original."""
+    """The appender is a method of the array, which a deepcopy would share: the copy would write into the original."""
     history = history_of(1.0, 2.0)
     copied = duplicate(history)
     copied.append(2, 5.0)
@@ -113,9 +126,14 @@ def table_of(history: History) -> np.ndarray:
     return np.concatenate(history.kept().folded.levels[::-1], axis=1)
 
 
+def alternating(steps: Sequence[float], values: Sequence[float]) -> list[float]:
+    """Points as they stand in a history that has not folded them yet."""
+    return [each for step, value in zip(steps, values, strict=True) for each in (value, step)]
+
+
 def bytes_of(history: History) -> int:
     kept = history.kept()
-    columns = (history._steps, history._values, *(column for chunk in history._chunks for column in chunk))
+    columns = (history._newest, *(column for chunk in history._chunks for column in chunk))
     raw = sum(sys.getsizeof(column) for column in columns)
     return raw + sum(level.base.nbytes if level.base is not None else level.nbytes for level in kept.folded.levels)
 
@@ -159,8 +177,7 @@ def test_memory_does_not_grow_with_the_run() -> None:
     fresh = array("d", np.random.default_rng(0).normal(size=30 * FOLD_POINTS))
     for turn in range(17):
         start = turn * len(fresh)
-        history._values.extend(fresh)
-        history._steps.extend(range(start, start + len(fresh)))
+        history._newest.extend(alternating(range(start, start + len(fresh)), fresh))
         history.fold()
         most = max(most, max(level.shape[1] for level in history.kept().folded.levels))
         assert table_of(history)[buckets.COUNT].max() <= len(history) / LEVEL_BUCKETS  # and no coarser than it must be
@@ -275,9 +292,7 @@ def test_a_reader_in_the_middle_of_a_fold_waits_for_its_end() -> None:
             reader.start()
             reader.join(timeout=0.05)
 
-    history._steps = SlowColumn("d")
-    history._steps.extend(range(CHUNK_POINTS + 1))
-    history._values.extend(range(CHUNK_POINTS + 1))
+    history._newest = SlowColumn("d", alternating(range(CHUNK_POINTS + 1), range(CHUNK_POINTS + 1)))
     history.fold()
     reader.join()
     assert seen == [(CHUNK_POINTS + 1, 0, 0.0, 0.0)]
@@ -301,8 +316,7 @@ def test_a_reader_never_sees_chunks_that_are_half_moved_into_buckets() -> None:
 
     history._chunks = SlowList()
     length = RAW_POINTS + FOLD_POINTS
-    history._steps.extend(range(length))
-    history._values.extend(range(length))
+    history._newest.extend(alternating(range(length), range(length)))
     history.fold()
     reader.join()
     assert seen == [(length, FOLD_POINTS, FOLD_POINTS, FOLD_POINTS)]

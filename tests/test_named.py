@@ -36,6 +36,34 @@ def test_fields_customs_and_experts_by_name_in_this_order() -> None:
     assert found["accuracy"] == [(3.0, 0.9)]
 
 
+@pytest.mark.parametrize("name", ["train_loss", "accuracy"])
+@pytest.mark.parametrize("calls", [0, 1])
+def test_a_ctrl_c_between_a_value_and_its_step_mixes_up_no_later_one(name: str, calls: int) -> None:
+    numbers = NamedHistories()
+    numbers.record(snapshot_of({"train_loss": 0.25, "accuracy": 0.5}, 1))
+    interrupted = numbers.histories()[name]
+    left = [calls]
+
+    def append(number: float) -> None:
+        if not left.pop():
+            raise KeyboardInterrupt
+        left.append(0)
+        interrupted.appender(number)
+
+    fields, customs = numbers._field_appenders, numbers._custom_appenders.copy()
+    if name == "accuracy":
+        numbers._custom_appenders["accuracy"] = append
+    else:
+        numbers._field_appenders = (append, *numbers._field_appenders[1:])
+    with pytest.raises(KeyboardInterrupt):
+        numbers.record(snapshot_of({"train_loss": 0.125, "accuracy": 0.75}, 2))
+    numbers._field_appenders, numbers._custom_appenders = fields, customs
+    numbers.record(snapshot_of({"train_loss": 0.0625, "accuracy": 1.0}, 3))
+    points = {name: list(zip(*history.columns(), strict=True)) for name, history in numbers.histories().items()}
+    assert [point for point in points["train_loss"] if point[0] != 2] == [(1.0, 0.25), (3.0, 0.0625)]
+    assert points["accuracy"] == [(1.0, 0.5), (3.0, 1.0)]
+
+
 @pytest.mark.fault("F12")
 def test_none_and_what_was_never_given_leave_no_trace() -> None:
     assert recorded(snapshot_of({"val_loss": None, "accuracy": None}, 0)) == {}

@@ -17,7 +17,7 @@ from m.metrics.running import Running
 if TYPE_CHECKING:
     from m.metrics.buckets import Floats
 
-Appenders: TypeAlias = tuple[Callable[[float], None], Callable[[float], None]]
+Appender: TypeAlias = Callable[[float], None]
 
 RAW_POINTS: Final = 8192
 """At least so many newest points are kept one by one."""
@@ -137,19 +137,19 @@ class History:
     marked, and their points are drawn without a line between them.
     """
 
-    __slots__ = ("_chunks", "_folded", "_seen", "_steps", "_values", "_version", "appenders")
+    __slots__ = ("_chunks", "_folded", "_newest", "_seen", "_version", "appender")
 
     def __init__(self) -> None:
-        self._steps = array("d")
-        self._values = array("d")
+        # Value, step, value, step, ... in one column: two would be twice the memory that a step of training has to
+        # fetch, whose own work has pushed it out of the processor's caches.
+        self._newest = array("d")
         self._chunks: list[tuple[array[float], array[float]]] = []  # of `CHUNK_POINTS` older raw points each
         self._folded = Folded()
         self._version = 0  # odd while points move into chunks or buckets
         self._seen = self._folded.running  # the figures that the last summary came to
-        # The step goes last: a reader takes as many points as there are steps.
-        self.appenders: Appenders = (self._values.append, self._steps.append)
-        """What `append` is made of, for loops that count nanoseconds: call the first with the value, then the second
-        with the step, which must be one that a float can hold."""
+        self.appender: Appender = self._newest.append
+        """What `append` is made of, for loops that count nanoseconds: call it with the value, then with the step, both
+        of which must be what a float can hold. Whoever is interrupted in between calls `mend`."""
 
     @classmethod
     def restored(cls, kept: Kept) -> History:
@@ -161,10 +161,12 @@ class History:
 
     def append(self, step: float, value: float) -> None:
         """Record that the metric was ``value`` at ``step``. Raises ``OverflowError`` for an int beyond every float."""
-        step = float(step)
-        add_value, add_step = self.appenders
-        add_value(value)
-        add_step(step)
+        self._newest.extend((float(value), float(step)))  # one call, so that no Ctrl-C comes in between
+
+    def mend(self) -> None:
+        """Take away a value that was left without its step."""
+        if len(self._newest) % 2:
+            self._newest.pop()
 
     def extend(self, steps: array[float], values: array[float]) -> None:
         """Record many points at once, as of a run that is read back, and fold; from the thread that appends.
@@ -176,22 +178,22 @@ class History:
         done = 0
         while done < len(steps):
             end = done + max(RAW_POINTS + FOLD_POINTS - self._raw(), 1)
-            self._values.extend(values[done:end])
-            self._steps.extend(steps[done:end])
+            points = array("d", bytes(16 * len(steps[done:end])))
+            points[::2], points[1::2] = values[done:end], steps[done:end]
+            self._newest.extend(points)
             self.fold()
             done = end
 
     def fold(self) -> None:
         """Move older points into buckets when there are many more than `RAW_POINTS`; else into chunks at most. Takes
         about half a millisecond for `FOLD_POINTS`; the first time of a process also what it takes to load NumPy."""
-        while len(self._steps) >= CHUNK_POINTS:
-            chunk = self._steps[:CHUNK_POINTS], self._values[:CHUNK_POINTS]
+        while len(self._newest) >= 2 * CHUNK_POINTS:
+            chunk = _columns(self._newest, CHUNK_POINTS)
             # CPython handles signals at calls and jumps only: no Ctrl-C comes between these lines
             self._version += 1
             try:
                 self._chunks.append(chunk)
-                del self._steps[:CHUNK_POINTS]
-                del self._values[:CHUNK_POINTS]
+                del self._newest[: 2 * CHUNK_POINTS]
             finally:
                 self._version += 1
         count = (self._raw() - RAW_POINTS) // FOLD_POINTS * FOLD_POINTS
@@ -207,10 +209,10 @@ class History:
             self._version += 1
 
     def _raw(self) -> int:
-        return CHUNK_POINTS * len(self._chunks) + len(self._steps)
+        return CHUNK_POINTS * len(self._chunks) + len(self._newest) // 2
 
     def __reduce__(self) -> tuple[object, ...]:
-        # a copied or unpickled history must append to its own columns, not through the appenders of this one
+        # a copied or unpickled history must append to its own column, not through the appender of this one
         return (History.restored, (self.kept(),))
 
     def __len__(self) -> int:
@@ -230,8 +232,8 @@ class History:
             version = self._version
             folded = self._folded
             chunks = self._chunks[:]
-            end = len(self._steps)
-            newer = self._steps[:end], self._values[:end]
+            end = len(self._newest) // 2  # a value whose step is yet to come is no point
+            newer = _columns(self._newest, end)
             if version == self._version and not version & 1:
                 break
             time.sleep(_PAUSE_S)
@@ -265,6 +267,11 @@ class History:
             count=seen.count,
             nonfinite=seen.count - seen.finite,
         )
+
+
+def _columns(points: array[float], count: int) -> tuple[array[float], array[float]]:
+    """Steps and values of the first ``count`` of ``points``, in which they take turns."""
+    return points[1 : 2 * count : 2], points[: 2 * count : 2]
 
 
 def _joined(chunks: Iterable[tuple[array[float], array[float]]]) -> tuple[array[float], array[float]]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from m.metrics.derived import RecentRate, entropy_and_balance
-from m.metrics.history import Appenders, History
+from m.metrics.history import Appender, History
 from m.metrics.layers import LayerHistories
 from m.metrics.loads import Layers, Loads
 from m.metrics.snapshot import TrainingSnapshot
@@ -77,73 +77,77 @@ class NamedHistories:
         self._all = [*self._fields.values(), *self._settings.values(), *derived]  # in the order of their turns
         self._next = 0
         self._until_fold = _FOLD_EVERY
-        self._field_appenders = tuple(each for history in self._fields.values() for each in history.appenders)
-        self._custom_appenders: dict[str, Appenders] = {}
-        self._expert_appenders: dict[int, Appenders] = {}
+        self._field_appenders = tuple(history.appender for history in self._fields.values())
+        self._custom_appenders: dict[str, Appender] = {}
+        self._expert_appenders: dict[int, Appender] = {}
         self._derive_rates = True
         self._derive_balance = True
-        self._nowhere: Appenders = (self._leave_out, lambda step: None)
-        self._left_out = 0
+        self._left_out = 0  # values and steps
 
     @property
     def left_out(self) -> int:
         """Numbers that were not kept: past `MAX_METRICS` names, or under one longer than `LONGEST_NAME`."""
-        return self._left_out + (0 if self._layers is None else self._layers.left_out)
+        return self._left_out // 2 + (0 if self._layers is None else self._layers.left_out)
 
     def record(self, snapshot: TrainingSnapshot) -> None:
         """Add the snapshot's numbers. Never raises for what a `TrainingSnapshot` can hold."""
         # Written out field by field, without History.append: this runs at every training step (benchmarks/emit.py).
-        step = snapshot.step
-        self._until_fold -= 1
-        if not self._until_fold:
-            self._fold()
-        at = float(step)
-        add, add_at, val, val_at, lr, lr_at, aux, aux_at, norm, norm_at, memory, memory_at = self._field_appenders
-        number: float | None = snapshot.train_loss
-        if number is not None:
-            add(number)
-            add_at(at)
-        number = snapshot.val_loss
-        if number is not None:
-            val(number)
-            val_at(at)
-        number = snapshot.learning_rate
-        if number is not None:
-            lr(number)
-            lr_at(at)
-        number = snapshot.aux_loss
-        if number is not None:
-            aux(number)
-            aux_at(at)
-        number = snapshot.gradient_norm
-        if number is not None:
-            norm(number)
-            norm_at(at)
-        number = snapshot.gpu_memory_mb
-        if number is not None:
-            memory(number)
-            memory_at(at)
-        custom = snapshot.custom_metrics
-        if custom:
-            appenders = self._custom_appenders
-            for name, value in custom.items():
-                kind = type(value)
-                if kind is float or ((kind is int or kind is bool) and _LOW < value < _HIGH):
-                    try:
-                        add, add_at = appenders[name]
-                    except KeyError:
-                        add, add_at = self._begin(name)
-                    add(value)
-                    add_at(at)
-        if snapshot.expert_utilization:
-            self._record_experts(at, snapshot.expert_utilization)
-        if snapshot.batch_size is not None and self._derive_rates:
-            self._record_rates(step, snapshot.batch_size, snapshot.sequence_length)
-        if self._settings:
-            for setting, history in self._settings.items():
-                number = getattr(snapshot, setting)
-                if number is not None:
-                    history.append(at, number)
+        try:
+            step = snapshot.step
+            self._until_fold -= 1
+            if not self._until_fold:
+                self._fold()
+            at = float(step)
+            add, val, lr, aux, norm, memory = self._field_appenders
+            number: float | None = snapshot.train_loss
+            if number is not None:
+                add(number)
+                add(at)
+            number = snapshot.val_loss
+            if number is not None:
+                val(number)
+                val(at)
+            number = snapshot.learning_rate
+            if number is not None:
+                lr(number)
+                lr(at)
+            number = snapshot.aux_loss
+            if number is not None:
+                aux(number)
+                aux(at)
+            number = snapshot.gradient_norm
+            if number is not None:
+                norm(number)
+                norm(at)
+            number = snapshot.gpu_memory_mb
+            if number is not None:
+                memory(number)
+                memory(at)
+            custom = snapshot.custom_metrics
+            if custom:
+                appenders = self._custom_appenders
+                for name, value in custom.items():
+                    kind = type(value)
+                    if kind is float or ((kind is int or kind is bool) and _LOW < value < _HIGH):
+                        try:
+                            add = appenders[name]
+                        except KeyError:
+                            add = self._begin(name)
+                        add(value)
+                        add(at)
+            if snapshot.expert_utilization:
+                self._record_experts(at, snapshot.expert_utilization)
+            if snapshot.batch_size is not None and self._derive_rates:
+                self._record_rates(step, snapshot.batch_size, snapshot.sequence_length)
+            if self._settings:
+                for setting, history in self._settings.items():
+                    number = getattr(snapshot, setting)
+                    if number is not None:
+                        history.append(at, number)
+        except BaseException:  # Ctrl-C, perhaps between a value and its step
+            for history in self._all:
+                history.mend()
+            raise
 
     def histories(self) -> dict[str, History]:
         """The histories of all names that have a point by now: fields, custom metrics, derived ones, experts by id."""
@@ -181,11 +185,11 @@ class NamedHistories:
                 self._record_layers(at, utilization)
                 return
             try:
-                add, add_at = appenders[expert]
+                add = appenders[expert]
             except KeyError:
-                add, add_at = self._begin_expert(expert)
+                add = self._begin_expert(expert)
             add(load)
-            add_at(at)
+            add(at)
         if self._derive_balance:
             balance = entropy_and_balance(utilization)
             if balance is not None:
@@ -219,24 +223,24 @@ class NamedHistories:
             self._next = (self._next + 1) % len(self._all)
             self._all[self._next].fold()
 
-    def _begin(self, name: str) -> Appenders:
+    def _begin(self, name: str) -> Appender:
         """Start the history of a custom metric that is seen for the first time."""
         if len(self._customs) >= MAX_METRICS or len(name) > LONGEST_NAME:
-            return self._nowhere
+            return self._leave_out
         history = self._customs[name] = History()
         self._all.append(history)
-        self._custom_appenders[name] = history.appenders
+        self._custom_appenders[name] = history.appender
         self._derive_rates = not {"samples_per_sec", "tokens_per_sec"} <= self._customs.keys()
         self._derive_balance = not {"expert_entropy", "load_balance"} <= self._customs.keys()
-        return history.appenders
+        return history.appender
 
-    def _begin_expert(self, expert: int) -> Appenders:
+    def _begin_expert(self, expert: int) -> Appender:
         if len(self._experts) >= MAX_METRICS:
-            return self._nowhere
+            return self._leave_out
         history = self._experts[expert] = History()
         self._all.append(history)
-        self._expert_appenders[expert] = history.appenders
-        return history.appenders
+        self._expert_appenders[expert] = history.appender
+        return history.appender
 
     def _leave_out(self, value: float) -> None:
         self._left_out += 1

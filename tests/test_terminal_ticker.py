@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from queue import Empty
 
 import pytest
 
-from sinks.terminal.ticker import FAILURES_BEFORE_END, Ticker
+from sinks.terminal.ticker import AFFORDED_S, FAILURES_BEFORE_END, Ticker
 
 
 def test_it_acts_until_it_is_stopped() -> None:
@@ -20,6 +21,57 @@ def test_it_acts_until_it_is_stopped() -> None:
     assert ticker.running
     assert ticker.stop(10)
     assert not ticker.running
+
+
+@pytest.mark.parametrize(
+    ("cpu_s", "slower"), [(0.0, 1.0), (0.9 * AFFORDED_S, 1.0), (1.5 * AFFORDED_S, 1.5), (1.0, 2.0)]
+)
+def test_what_takes_much_cpu_time_is_done_less_often_and_half_as_often_at_the_least(
+    monkeypatch: pytest.MonkeyPatch, cpu_s: float, slower: float
+) -> None:
+    used, waits = [0.0], []
+
+    class Wakes:
+        """Nobody wakes it; a wait is over at once."""
+
+        def get(self, timeout: float) -> bool:
+            waits.append(timeout)
+            raise Empty
+
+        def empty(self) -> bool:
+            return True
+
+        def put(self, wake: bool) -> None:
+            pass
+
+    def act() -> None:
+        used[0] += cpu_s
+        if len(waits) == 200:
+            ticker.stop(0.0)
+
+    monkeypatch.setattr("sinks.terminal.ticker.time.thread_time", lambda: used[0])
+    ticker = Ticker(act, 0.25, "test")
+    ticker._wakes = Wakes()  # type: ignore[assignment]
+    ticker._run()
+    assert waits[0] == 0.25
+    assert waits[-1] == pytest.approx(0.25 * slower, rel=1e-3)
+    assert waits == sorted(waits)
+    assert ticker.cpu_s == used[0]
+
+
+def test_one_action_that_takes_very_long_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first frames load what they need."""
+    used = [0.0]
+
+    def act() -> None:
+        used[0] += 30.0
+        ticker.stop(0.0)
+
+    monkeypatch.setattr("sinks.terminal.ticker.time.thread_time", lambda: used[0])
+    ticker = Ticker(act, 0.001, "test")
+    ticker._run()
+    assert ticker.cpu_s == 30.0
+    assert ticker._usual_s < AFFORDED_S
 
 
 def test_waking_acts_before_the_next_turn() -> None:

@@ -21,7 +21,7 @@ from sinks.terminal.look import PLAIN, Row
 from sinks.terminal.painter import Painter
 from sinks.terminal.streams import PrintQueue, Redirection
 from sinks.terminal.text import safe
-from sinks.terminal.ticker import Ticker
+from sinks.terminal.ticker import LONGEST, Ticker
 
 STOP_WITHIN_S: Final = 1.0
 """How long the end waits for a frame that is being drawn."""
@@ -113,7 +113,7 @@ class Screen:
         self._painter = Painter(console)
         self._panels: list[Panel] = []
         self._ticker = Ticker(self.refresh, interval_s, "metrics-hub terminal", self._refresh_plainly)
-        self._late_s = interval_s + AWAY_S
+        self._late_s = LONGEST * interval_s + AWAY_S
         self._prints = PrintQueue(self._ticker.wake)
         self._redirection = Redirection(self._prints)
         self._painting = threading.Lock()

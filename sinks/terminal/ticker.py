@@ -15,10 +15,20 @@ logger = logging.getLogger("sinks.terminal")
 LEAST_GAP_S: Final = 0.05
 """However often it is woken, it acts at most this often."""
 FAILURES_BEFORE_END: Final = 5
+AFFORDED_S: Final = 0.00075
+"""CPU time of an action that is usual: at four a second 0.3 % of a core. Those that take more come less often, in
+proportion, ..."""
+LONGEST: Final = 2.0
+"""... until they are so many times as far apart as was asked for."""
+_USUAL_OF: Final = 16
+"""What is usual is an average over about so many actions ..."""
+_MOST_S: Final = 8 * AFFORDED_S
+"""... of which none counts for more than this: the first ones load what they need."""
 
 
 class Ticker:
-    """Calls ``act()`` every ``interval_s`` seconds on a thread of its own.
+    """Calls ``act()`` every ``interval_s`` seconds on a thread of its own; less often where it takes much CPU time, see
+    `AFFORDED_S`.
 
     ``act`` may raise: the first failure is logged. After `FAILURES_BEFORE_END` in a row ``instead()`` is called from
     then on; when that keeps failing too, or there is none, the thread ends.
@@ -37,6 +47,7 @@ class Ticker:
         self._stopping = False
         self.cpu_s = 0.0
         """CPU time that the thread has used, in seconds."""
+        self._usual_s = 0.0  # CPU time of an action
         self._pid = os.getpid()
 
     @property
@@ -74,7 +85,7 @@ class Ticker:
         acted = 0.0
         while not self._stopping:
             try:
-                self._wakes.get(timeout=self._interval_s)
+                self._wakes.get(timeout=self._interval_s * min(max(self._usual_s / AFFORDED_S, 1.0), LONGEST))
                 early = LEAST_GAP_S - (time.monotonic() - acted)
                 if early > 0 and not self._stopping:
                     time.sleep(early)
@@ -83,7 +94,6 @@ class Ticker:
             if self._stopping:
                 return
             acted = time.monotonic()
-            self.cpu_s = time.thread_time()
             try:
                 self._act()
                 failures = 0
@@ -99,3 +109,6 @@ class Ticker:
                     self._act, self._instead = self._instead, None
                     failures = 1  # what fails from now on is known
                     self.wake()
+            used = time.thread_time()
+            self._usual_s += (min(used - self.cpu_s, _MOST_S) - self._usual_s) / _USUAL_OF
+            self.cpu_s = used

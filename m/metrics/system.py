@@ -22,7 +22,7 @@ class Machine:
     gpu_memory_total_mb: float | None = None
     """Memory of that GPU, MB."""
     cpu_percent: float | None = None
-    """Busy share of all cores together since the last reading, 0 to 100."""
+    """Busy share of all cores together since the reading before, 0 to 100. None at the first one as well."""
     process_memory_mb: float | None = None
     """Resident memory of this process, MB."""
     memory_percent: float | None = None
@@ -42,6 +42,8 @@ class MachineSampler:
         self._process: Any = None
         self._nvml: Any = None
         self._gpu: Any = None
+        self._cpu_times: tuple[float, float] | None = None  # of all cores at the last reading: in all, idle; seconds
+        self._cpu_percent: float | None = None
 
     def read(self) -> Machine:
         if not self._opened:
@@ -57,7 +59,6 @@ class MachineSampler:
             import psutil
 
             self._process = psutil.Process()
-            psutil.cpu_percent(None)  # the first call has no period to speak of and gives 0.0
             self._psutil = psutil
         except Exception:  # not installed, or broken: either way there are no figures
             self._psutil = None
@@ -89,10 +90,22 @@ class MachineSampler:
             return None, None, None
         try:
             return (
-                float(self._psutil.cpu_percent(None)),
+                self._read_cpu(self._psutil.cpu_times()),
                 self._process.memory_info().rss / 1e6,
                 float(self._psutil.virtual_memory().percent),
             )
         except Exception:
             self._psutil = None
             return None, None, None
+
+    def _read_cpu(self, times: Any) -> float | None:
+        """Not by ``psutil.cpu_percent``: it keeps the reading before by thread, and gives 0.0 on one that comes to it
+        first, as the thread does that draws the last frame."""
+        # Linux counts what a guest gets as user time already
+        whole = float(sum(times)) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
+        idle = float(times.idle) + getattr(times, "iowait", 0.0)
+        before, self._cpu_times = self._cpu_times, (whole, idle)
+        if before is not None and whole > before[0]:
+            busy = 1.0 - (idle - before[1]) / (whole - before[0])
+            self._cpu_percent = 100.0 * min(max(busy, 0.0), 1.0)
+        return self._cpu_percent

@@ -111,7 +111,7 @@ def system_rows(system: SystemMetrics, machine: Machine) -> list[tuple[str, str]
         rows.append(("gpu memory", text))
     if system.gpu_utilization_percent is not None:
         rows.append(("gpu busy", numbers.percent(system.gpu_utilization_percent).rjust(8)))
-    if machine.cpu_percent is not None:
+    if machine.cpu_percent is not None or machine.process_memory_mb is not None:  # the first reading lacks it
         rows.append(("cpu busy", numbers.percent(machine.cpu_percent).rjust(8)))
     if machine.process_memory_mb is not None:
         rows.append(("process memory", numbers.memory(machine.process_memory_mb).rjust(8)))

@@ -72,7 +72,7 @@ def test_each_theme_shows_the_same_words(theme: str) -> None:
     for each in (theme, "default"):
         file = io.StringIO()
         console = Console(file=file, width=80, force_terminal=True, color_system=None)
-        sink = TerminalSink(VisualizationConfig(theme=each), console=console)
+        sink = TerminalSink(VisualizationConfig(theme=each, show_system_metrics=False), console=console)
         sink.start(Run("a run", 10))
         sink.record(TrainingSnapshot(step=0, train_loss=float("nan"), custom_metrics={"accuracy": 0.5}))
         shown[each] = file.getvalue()

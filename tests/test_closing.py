@@ -19,7 +19,7 @@ from hub_doubles import PATIENCE_S, Raising, Recording, accounts, snapshot
 
 import m.hub.closing
 from m import MetricsHub
-from m.hub.closing import LEAST_S
+from m.hub.closing import LEAST_S, Aside
 
 
 class HangsAtTheEnd(Recording):
@@ -204,6 +204,42 @@ def test_an_interrupt_while_a_thread_is_started_closes_that_sink_all_the_same(mo
             hub.close()
     assert interrupts == []
     assert sink.log == [("flush", None), ("close", None)]
+
+
+@pytest.mark.fault("B10")
+@pytest.mark.parametrize("place", range(4))
+def test_a_ctrl_c_at_the_end_of_any_function_that_waits_keeps_nobody_waiting_for_ever(place: int) -> None:
+    """In an Event it came when the lock inside was taken and nobody knew: the next wait never ended."""
+    let_go, ended = threading.Event(), threading.Event()
+    aside = Aside(lambda: None if let_go.wait(PATIENCE_S) else AssertionError("nobody let go"), "a test")
+    aside.begin()
+    left = [place]
+
+    def strike(frame: FrameType, event: str, argument: Any) -> Any:
+        if frame.f_code.co_filename != threading.__file__:
+            return strike
+        if event == "return":
+            left[0] -= 1
+            if left[0] == -1:
+                raise KeyboardInterrupt
+        return strike
+
+    def wait() -> None:
+        sys.settrace(strike)
+        try:
+            aside.wait(0.01)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(None)
+        aside.wait(0.01)
+        let_go.set()
+        aside.wait(PATIENCE_S)
+        ended.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    assert ended.wait(PATIENCE_S / 2)
+    assert aside.raised is None
 
 
 def test_a_sink_that_must_stay_on_this_thread_does_when_asked_and_comes_first() -> None:

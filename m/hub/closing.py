@@ -63,7 +63,11 @@ class Aside:
         self._context = contextvars.copy_context()
         self._thread: threading.Thread | None = None
         self._to_do = [True]  # taken by the thread that does it
-        self._done = threading.Event()
+        # Held until it is done. Not an Event: a Ctrl-C can strike between taking the lock inside of that and noting so,
+        # and whoever waits next waits for ever, whatever the limit.
+        self._gate = threading.Lock()
+        self._gate.acquire()
+        self._is_done = False
         self.raised: BaseException | None = None
         """What ``work`` gave when it was done."""
 
@@ -87,7 +91,9 @@ class Aside:
 
     def wait(self, seconds: float) -> None:
         """Until it is done, at most so long."""
-        if self._done.wait(max(seconds, 0.0)) and self._thread is not None and self._thread.is_alive():
+        if not self._is_done and self._gate.acquire(timeout=min(max(seconds, 0.0), threading.TIMEOUT_MAX)):
+            self._gate.release()  # for whoever else waits
+        if self._is_done and self._thread is not None and self._thread.is_alive():
             self._thread.join(LEAST_S)  # it has nothing left to do
 
     def _run(self) -> None:
@@ -98,4 +104,5 @@ class Aside:
         try:
             self.raised = self._work()
         finally:
-            self._done.set()
+            self._is_done = True
+            self._gate.release()

@@ -387,6 +387,27 @@ def test_a_full_backlog_empties_and_nobody_is_dropped_when_the_sink_comes_back(
     assert sink.seen == list(range(101))
 
 
+def test_a_thread_that_others_always_come_before_waits_as_long_as_calls_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It took the sink for stuck then, and all who waited dropped what they had until the next call ended."""
+    monkeypatch.setattr(turns, "BACKLOG_LIMIT", 20)
+    monkeypatch.setattr(turns, "ROOM_WAIT_S", 0.05)
+    queue, begun, done = turns.Turns(), threading.Event(), []
+
+    def call(is_first: bool) -> None:
+        """Somebody else is there with the next one before this one has ended."""
+        begun.set()
+        time.sleep(0.01)
+        if is_first:
+            queue._backlog.append((call, False, 0))
+
+    first = in_thread(lambda: queue.take(lambda _: [queue.take(call, True, True) for _ in range(20)], None))
+    assert begun.wait(PATIENCE_S)
+    assert len(queue._backlog) >= 20
+    assert queue.take(done.append, "in the end") is None
+    first.join(PATIENCE_S)
+    assert done == ["in the end"]
+
+
 def test_a_thread_that_emits_without_pause_does_not_hold_another_for_ever(hubs: Make) -> None:
     """Whoever delivers takes along what others leave meanwhile; there must be an end to it."""
     stop = threading.Event()

@@ -51,8 +51,8 @@ class MetricsHub(Delivery):
 
     ``emit`` may be called from any thread, from a sink, a finaliser and a signal handler. A snapshot that comes while
     another is being delivered is delivered right after it, by the thread that is delivering. Emit waits for another
-    thread only when more than a thousand snapshots are waiting, and not long: what finds no room then is dropped and
-    counted.
+    thread only when more than a thousand snapshots are waiting, and only while some of them are delivered: after a
+    second without any, what finds no room is dropped and counted.
     """
 
     def __init__(

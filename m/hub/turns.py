@@ -19,7 +19,8 @@ MAX_NESTING: Final = 16
 BACKLOG_LIMIT: Final = 1024
 """Calls that may be left to whoever is at work. Past it a thread waits for room, and is refused when there is none."""
 ROOM_WAIT_S: Final = 1.0
-"""How long a thread waits for room in a full backlog. When it was in vain, nobody waits again until a call ended."""
+"""How long a thread waits for room in a full backlog in which no call ends; as long as some do, it has only been slower
+than others. When it was in vain, nobody waits again until a call ended."""
 
 Refusal = Literal["too deep", "full"]
 _WORKER: Final = "thread"
@@ -36,6 +37,7 @@ class Turns:
         self._afterwards: deque[tuple[int, Callable[[], object]]] = deque()
         self._working_off = False  # the first of the backlog is running
         self._stuck = False
+        self._ended = 0  # calls of the backlog so far
         self.busy_with: object = None
         """What the call that is running is busy with, for whoever finds it stuck. Noted by the calls."""
         self.depth = 0
@@ -120,6 +122,7 @@ class Turns:
                         if self._backlog and self._backlog[0] is first:  # not given up meanwhile
                             self._backlog.popleft()
                         self._working_off = self._stuck = False
+                        self._ended += 1
             finally:
                 self.depth = 0
                 if self._at_work.get(_WORKER) == me:
@@ -151,13 +154,15 @@ class Turns:
         return None
 
     def _wait_for_room(self) -> bool:
-        deadline = time.monotonic() + ROOM_WAIT_S
+        deadline, ended = time.monotonic() + ROOM_WAIT_S, self._ended
         while len(self._backlog) >= BACKLOG_LIMIT:
             if not self._at_work:
                 self.settle()
-            elif self._stuck or time.monotonic() > deadline:
+            elif self._stuck or (time.monotonic() > deadline and self._ended == ended):
                 self._stuck = True
                 return False
+            elif time.monotonic() > deadline:
+                deadline, ended = time.monotonic() + ROOM_WAIT_S, self._ended
             else:
                 time.sleep(0.001)
         return True

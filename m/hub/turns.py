@@ -158,11 +158,13 @@ class Turns:
         while len(self._backlog) >= BACKLOG_LIMIT:
             if not self._at_work:
                 self.settle()
-            elif self._stuck or (time.monotonic() > deadline and self._ended == ended):
+            elif self._stuck:
+                return False
+            elif time.monotonic() <= deadline:
+                time.sleep(0.001)
+            elif self._ended == ended:
                 self._stuck = True
                 return False
-            elif time.monotonic() > deadline:
-                deadline, ended = time.monotonic() + ROOM_WAIT_S, self._ended
             else:
-                time.sleep(0.001)
+                deadline, ended = time.monotonic() + ROOM_WAIT_S, self._ended
         return True

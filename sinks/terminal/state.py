@@ -113,11 +113,10 @@ class State:
         step = snapshot.step
         if before is None:
             self.first_step = step
+        if before is None or step <= before.step:
             due = step % self.interval == 0
-        elif step > (last := before.step):
-            due = step // self.interval > last // self.interval
         else:
-            due = step % self.interval == 0
+            due = step // self.interval > before.step // self.interval
         loss: float | None = snapshot.train_loss
         if loss is not None:
             if loss - loss == 0.0:  # finite: NaN and the infinities give NaN

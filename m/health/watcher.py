@@ -74,7 +74,7 @@ class Watcher:
         return alerts
 
     def rest(self) -> None:
-        """No snapshot is expected for now."""
+        """No snapshot is expected until one comes."""
         for rule in self._timed:
             rest = getattr(rule, "rest", None)
             if callable(rest):

@@ -17,7 +17,7 @@ class Watched(Protocol):
     """What the lookout needs of the hub that it belongs to."""
 
     def next_look(self) -> float:
-        """When to look, in monotonic seconds; infinite: not at all for now."""
+        """When to look, in monotonic seconds; infinite: not before a snapshot has come."""
         ...
 
     def look(self) -> None:

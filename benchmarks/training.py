@@ -28,7 +28,7 @@ PASSES_PER_MS = 5
 BARE_S = 2.0
 SETTLE_S = 1.5
 """Steps are made for so long before they count: fonts are loaded, threads started."""
-PROCESS_SETTLE_S = (5.0, 20.0)
+PROCESS_SETTLE_S = (10.0, 20.0)
 """The same, at least and at most, where a process draws: its first images."""
 _CALM = 0.10  # of a core: below this that process has begun
 

@@ -33,6 +33,10 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="stops processes
 PNG_END = bytes.fromhex("49454e44ae426082")
 
 
+TOLD_AFTER_S = feeds.EVERY_S + 0.3
+"""In a process of its own, where nothing is patched."""
+
+
 @pytest.fixture(autouse=True)
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(feeds, "EVERY_S", 0.05)
@@ -354,7 +358,7 @@ def test_a_script_without_a_guard_runs_clean(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", ["os._exit(0)", "os.kill(os.getpid(), 9)"])
 def test_a_training_that_dies_takes_the_process_along(tmp_path: Path, how: str) -> None:
-    training = train(tmp_path, f"print(sink._appearance._process.pid, flush=True); time.sleep(0.7); {how}")
+    training = train(tmp_path, f"print(sink._appearance._process.pid, flush=True); time.sleep({TOLD_AFTER_S}); {how}")
     pid = said(training)
     training.communicate(timeout=20)
     eventually(lambda: ended(pid))

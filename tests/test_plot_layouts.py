@@ -159,6 +159,7 @@ def test_a_dozen_experts_are_lines_by_number_with_their_fair_share() -> None:
     experts = moe(names, 12)[2]
     assert names_in(experts) == ["expert_2", "expert_10"]
     assert experts.fair_among == 12
+    assert experts.ylabel == "load", "shares or counts: both are loads"
     assert experts.below is not None
     assert [(series.name, series.right) for series in experts.below.series] == [
         ("expert_entropy", False),
@@ -232,6 +233,7 @@ def test_no_metrics_make_one_empty_panel() -> None:
 
 def test_experts_are_lines_or_a_heat_map_here_too() -> None:
     assert names_in(automatic(*EXPERTS[:4]).panels[0]) == EXPERTS[:4]
+    assert automatic(*EXPERTS[:4]).panels[0].ylabel == "load"
     assert automatic(*EXPERTS).panels[0].heat_map is not None
     assert names_in(automatic("expert_entropy").panels[0]) == ["expert_entropy"]
 

@@ -93,7 +93,7 @@ def _panel(group: str, names: list[str]) -> Panel:
     cycle = list(CYCLE)
     if group == "experts":
         n_experts = sum(expert_of(name) is not None for name in names)
-        plot = PlotConfig("Expert utilization", "share of tokens", color_cycle=cycle)
+        plot = PlotConfig("Expert utilization", "load", color_cycle=cycle)
         return experts_panel(plot, names, n_experts or None)
     if group == "throughput":
         return throughput_panel(PlotConfig("Throughput", "samples/s", color_cycle=cycle), names)

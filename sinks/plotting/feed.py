@@ -26,7 +26,7 @@ from sinks.plotting.shown import Shown
 
 logger = logging.getLogger(__name__)
 
-EVERY_S: Final = 0.5
+EVERY_S: Final = 1.0
 """Between two looks at the histories."""
 SHARE_OF_A_CORE: Final = 0.04
 """Of a core, drawing what is new takes the other process no more than this, the user's own zooming aside."""

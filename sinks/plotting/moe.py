@@ -45,7 +45,7 @@ def moe_config(update_interval: int = 1) -> TrainingVisualizerConfig:
         plots=[
             PlotConfig("Loss", "loss", yscale="log", color_cycle=list(CYCLE)),
             PlotConfig("Task metrics", "error", color_cycle=list(CYCLE)),
-            PlotConfig("Expert utilization", "share of tokens", color_cycle=list(CYCLE)),
+            PlotConfig("Expert utilization", "load", color_cycle=list(CYCLE)),
             PlotConfig("Throughput", "samples/s", color_cycle=list(CYCLE)),
         ],
         metrics=[MetricConfig(name, index) for index, panel in enumerate(names) for name in panel],

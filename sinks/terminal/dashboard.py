@@ -37,7 +37,7 @@ from sinks.terminal.trends import Trends
 
 MACHINE_EVERY_S: Final = 1.0
 """The machine is read at most this often."""
-PAST_EVERY_S: Final = 3.0
+PAST_EVERY_S: Final = 5.0
 """What is drawn of the past is made anew at most this often, in the first seconds whenever the run is half as long
 again, and when something broke or the run ends."""
 LOADS_SHARE: Final = 0.0005

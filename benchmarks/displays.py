@@ -21,6 +21,7 @@ from rich.table import Table
 
 from benchmarks.workload import NAMES, as_dict, snapshot
 from m.hub.hub import MetricsHub
+from m.journal import encoding
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.jsonl import JsonlSink
 from sinks.plotting.sink import PlotSink
@@ -87,6 +88,17 @@ def everything_and_window() -> Iterator[Show]:
         plots = PlotSink(display="window")
         with hub(TerminalSink(), plots, JsonlSink(there / "run.jsonl")) as show:
             yield show
+
+
+@contextmanager
+def without_orjson(show: Callable[[], Any]) -> Iterator[Show]:
+    """What ``show`` gives, as it is where the extra ``fast`` is not installed."""
+    found, encoding.orjson = encoding.orjson, None
+    try:
+        with show() as shown:
+            yield shown
+    finally:
+        encoding.orjson = found
 
 
 @contextmanager

@@ -118,6 +118,13 @@ def _emitters() -> list[tuple[str, Callable[[], Any]]]:
         ("frozen dataclass + bare blinker send, 2 receivers", _bare_blinker),
     ]
     try:
+        import orjson  # noqa: F401
+    except ImportError as error:
+        missing("orjson", error)
+    else:
+        plain = ("the same without orjson", lambda: displays.without_orjson(displays.terminal_plots_and_journal))
+        emitters.insert(-1, plain)
+    try:
         import tqdm  # noqa: F401
     except ImportError as error:
         missing("tqdm", error)

@@ -56,6 +56,7 @@ _CASES = (
     _Case("bare", "bare loop"),
     _Case("image", "ours: terminal, live image, journal", every_round=True),
     _Case("window", "ours: terminal, window, journal", programs=("Xvfb",), every_round=True),
+    _Case("plain", "ours with image, without orjson", ("orjson",)),
     _Case("tqdm", "tqdm + TensorBoard", ("tqdm", "torch", "tensorboard")),
     _Case("rich", "Rich Live + matplotlib in the loop", grows=True),
     _Case("livelossplot", "livelossplot, sent every 2.5 s", ("livelossplot",), grows=True),

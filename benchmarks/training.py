@@ -36,11 +36,12 @@ CASES: dict[str, Callable[[], Any]] = {
     "bare": displays.nothing,
     "image": displays.everything_and_image,
     "window": displays.everything_and_window,
+    "plain": lambda: displays.without_orjson(displays.everything_and_image),
     "tqdm": displays.tqdm_and_tensorboard,
     "rich": displays.rich_live_and_matplotlib,
     "livelossplot": displays.livelossplot,
 }
-_WITH_PROCESS = ("image", "window")
+_WITH_PROCESS = ("image", "window", "plain")
 
 
 @dataclass(frozen=True)

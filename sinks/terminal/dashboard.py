@@ -47,7 +47,7 @@ EXPERTS_LEAVE: Final = 24
 MOST_EXPERT_ROWS: Final = 16
 ONE_COLUMN_NEEDS: Final = 14
 """Rows that the other column would have taken."""
-TABLES_SHARE: Final = 0.001
+TABLES_SHARE: Final = 0.0007
 """Of a core: the tables of a live screen, with all that they show, take the thread that draws no more than this, at the
 default of four frames a second and in proportion at others. The next tables wait until those before are paid for,
 twelve frames at most; the progress line does not wait."""

@@ -15,8 +15,8 @@ logger = logging.getLogger("sinks.terminal")
 LEAST_GAP_S: Final = 0.05
 """However often it is woken, it acts at most this often."""
 FAILURES_BEFORE_END: Final = 5
-AFFORDED_S: Final = 0.0005
-"""CPU time of an action that is usual: at four a second 0.2 % of a core. Those that take more come less often, in
+AFFORDED_S: Final = 0.0004
+"""CPU time of an action that is usual: at four a second 0.16 % of a core. Those that take more come less often, in
 proportion, ..."""
 LONGEST: Final = 2.0
 """... until they are so many times as far apart as was asked for."""

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -354,6 +355,27 @@ def test_a_script_without_a_guard_runs_clean(tmp_path: Path) -> None:
     assert err in ("", "the last plot image is still being drawn; it will be there in a moment\n")
     eventually(lambda: ended(int(out)))
     assert ">1 NaN<" in (tmp_path / "run.svg").read_text("utf-8")
+
+
+@pytest.mark.parametrize(("every_s", "looks_every_s"), [(0.0, 1.0), (1.5, 1.5), (60.0, 2.0)])
+def test_it_looks_as_often_as_the_image_is_replaced_within_limits(
+    monkeypatch: pytest.MonkeyPatch, every_s: float, looks_every_s: float
+) -> None:
+    monkeypatch.setattr(feeds, "EVERY_S", 1.0)
+    waited: list[float] = []
+
+    class Wake(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            assert timeout is not None
+            waited.append(timeout)
+            return True  # closed at the first look
+
+    feed = Feed("image", lambda: None, every_s=every_s, path="never-written.png")
+    feed._wake = Wake()
+    feed.first_point()
+    assert feed._thread is not None
+    feed._thread.join(20.0)
+    assert waited == [looks_every_s]
 
 
 @pytest.mark.parametrize("how", ["os._exit(0)", "os.kill(os.getpid(), 9)"])

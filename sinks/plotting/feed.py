@@ -27,7 +27,9 @@ from sinks.plotting.shown import Shown
 logger = logging.getLogger(__name__)
 
 EVERY_S: Final = 1.0
-"""Between two looks at the histories."""
+"""Between two looks at the histories; for an image as long as between two of its replacements, if that is longer ..."""
+LONGEST_S: Final = 2.0
+"""... but no longer than this, so that little is lost when the training is killed."""
 SHARE_OF_A_CORE: Final = 0.04
 """Of a core, drawing what is new takes the other process no more than this, the user's own zooming aside."""
 SHARE_WHEN_CROWDED: Final = 0.00125
@@ -48,13 +50,20 @@ class Feed:
     """
 
     def __init__(
-        self, shows: str, source: Callable[[], Shown | None], *, keep_open: bool = False, **hello: Any
+        self,
+        shows: str,
+        source: Callable[[], Shown | None],
+        *,
+        keep_open: bool = False,
+        every_s: float = 0.0,
+        **hello: Any,
     ) -> None:
         self._shows = shows
         self._source = source
         self._keep = keep_open and shows == "window"
         self._lasts = self._keep or shows == "image"  # whether there is something to see when all is over
-        self._hello = {"display": shows, **hello}
+        self._look_s = max(EVERY_S, min(every_s, LONGEST_S))
+        self._hello = {"display": shows, "every_s": every_s, **hello}
         self._due = 0
         self._pid = os.getpid()
         self._wake = threading.Event()
@@ -128,7 +137,7 @@ class Feed:
     def _tell(self, process: DrawingProcess) -> None:
         told, reading = 0, True
         while True:
-            closing = self._wake.wait(EVERY_S)
+            closing = self._wake.wait(self._look_s)
             shown = self._source()
             if closing or shown is None:
                 break
@@ -142,7 +151,7 @@ class Feed:
                 continue
             told = due
             before = process.unsent
-            if self._send(process, shown, time.monotonic() + (EVERY_S / 2 if reading else 0.0)):
+            if self._send(process, shown, time.monotonic() + (self._look_s / 2 if reading else 0.0)):
                 reading = True
             else:
                 told = -1  # the rest at the next look

@@ -38,7 +38,7 @@ class _Case:
     grows: bool = False
     """It draws more the more points it has; so it begins anew for each length of step. Else a run makes all."""
     every_round: bool = False
-    """What it costs is so little that it takes many runs to see."""
+    """What it costs is so little that it takes many runs to see; and those of nothing, to compare them with."""
 
     def can_run(self) -> bool:
         for package in self.packages:
@@ -53,7 +53,7 @@ class _Case:
 
 
 _CASES = (
-    _Case("bare", "bare loop"),
+    _Case("bare", "bare loop", every_round=True),
     _Case("image", "ours: terminal, live image, journal", every_round=True),
     _Case("window", "ours: terminal, window, journal", programs=("Xvfb",), every_round=True),
     _Case("plain", "ours with image, without orjson", ("orjson",)),

@@ -51,7 +51,7 @@ def run() -> None:
     emits = [(name, lambda each=each: _emit(each)) for name, each in given]
     table("construction + emit, terminal + plots + journal", "us, median of calls", interleaved(emits, 3), _SMALL)
     steps = {name: _in_steps(each) for name, each in given}
-    for column, what in enumerate(("median", "99th percentile", "largest")):
+    for column, what in enumerate(("median", "99th percentile", "largest", "median of the emit alone")):
         figures = [Figure(name, (found[column],)) for name, found in steps.items()]
         table(f"the same inside 20 ms steps, {_STEPS} of them: {what}", "us", figures, _SMALL)
     frames = [(name, lambda each=each: _frame(each)) for name, each in given]
@@ -86,19 +86,24 @@ def _emit(given: Utilization) -> float:
         return per_call_us(lambda step: hub.emit(_snapshot(step, given(step))), 1000)
 
 
-def _in_steps(given: Utilization) -> tuple[float, float, float]:
-    """Median, 99th percentile and largest of an emit. The first steps, in which fonts and NumPy load, do not count."""
-    spent = []
+def _in_steps(given: Utilization) -> tuple[float, float, float, float]:
+    """Median, 99th percentile and largest of making a snapshot and emitting it, and the median of the latter alone. The
+    first steps, in which fonts and NumPy load, do not count."""
+    spent, emitting = [], []
     with _shown() as hub:
         for step in range(_STEPS + 50):
             until = time.perf_counter() + 0.020
             while time.perf_counter() < until:
                 sum(range(500))
             before = time.thread_time_ns()
-            hub.emit(_snapshot(step, given(step)))
-            spent.append((time.thread_time_ns() - before) / 1000)
+            snapshot = _snapshot(step, given(step))
+            made = time.thread_time_ns()
+            hub.emit(snapshot)
+            emitted = time.thread_time_ns()
+            spent.append((emitted - before) / 1000)
+            emitting.append((emitted - made) / 1000)
     spent = sorted(spent[50:])
-    return statistics.median(spent), spent[int(0.99 * len(spent))], spent[-1]
+    return statistics.median(spent), spent[int(0.99 * len(spent))], spent[-1], statistics.median(emitting[50:])
 
 
 def _frame(given: Utilization) -> float:

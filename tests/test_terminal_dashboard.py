@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import re
 from typing import Any
@@ -177,6 +178,24 @@ def test_on_a_live_screen_tables_wait_until_those_before_are_paid_for() -> None:
     shown.state.take(snapshot(5, train_loss=math.nan))
     shown.dashboard.finish()
     assert "step   5" in newest(60)
+
+
+def test_in_the_first_seconds_of_a_run_dear_tables_do_not_wait_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    spent = itertools.count()
+    monkeypatch.setattr("sinks.terminal.dashboard.time.thread_time", lambda: float(next(spent)))  # a second for each
+    shown = Shown(table_update_interval=1)
+
+    def later(seconds: float, step: int) -> str:
+        shown.clock.now += seconds
+        shown.state.take(snapshot(step))
+        return "".join(text for text, _ in shown.dashboard.rows(79, 23, CONSOLE, paced=True)[1])
+
+    assert "step   0" in later(1.0, 0)
+    assert "step   0" in later(0.2, 1)
+    assert "step   2" in later(0.1, 2)
+    assert "step   3" in later(20.0, 3)
+    assert "step   3" in later(2.9, 4)
+    assert "step   5" in later(0.2, 5)
 
 
 def test_the_recent_past_comes_with_each_table_and_the_whole_one_at_its_pace() -> None:

@@ -52,6 +52,9 @@ TABLES_SHARE: Final = 0.0007
 default of four frames a second and in proportion at others. The next tables wait until those before are paid for,
 twelve frames at most; the progress line does not wait."""
 LONGEST_WAIT: Final = 12
+YOUNG: Final = 0.25
+"""Nor do tables wait for longer than this part of the time that the run has gone on: in its first seconds it looks
+another way every moment."""
 _USUAL_RATE: Final = VisualizationConfig().refresh_per_second
 
 
@@ -194,7 +197,8 @@ class Dashboard:
             self._tables = self._lay_out(view, width, height, console, curves)
             self._laid_out_for = wanted
             frames = min((time.thread_time() - before) / TABLES_SHARE * _USUAL_RATE, LONGEST_WAIT)
-            self._paid_for_at = self.clock() + frames / self.config.refresh_per_second
+            now = self.clock()
+            self._paid_for_at = now + min(frames / self.config.refresh_per_second, YOUNG * (now - self._started))
         return self._tables
 
     # -- layout ---------------------------------------------------------------------------------------------------

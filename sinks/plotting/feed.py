@@ -45,7 +45,8 @@ _feeds: weakref.WeakSet[Feed] = weakref.WeakSet()
 class Feed:
     """A place of `sinks.plotting.appearance` in a process of its own, which is started with the first point.
 
-    ``shows`` is ``"window"`` or ``"image"``; ``hello`` is what `sinks.plotting.viewer` needs to know besides.
+    ``shows`` is ``"window"`` or ``"image"``; an image is replaced every ``every_s`` seconds at most. ``hello`` is what
+    `sinks.plotting.viewer` needs to know besides.
     ``source`` gives what there is to show, or None when there is nothing any more; it is called on the thread.
     """
 

@@ -20,7 +20,7 @@ from sinks.terminal.config import VisualizationConfig
 from sinks.terminal.dashboard import PAST_EVERY_S, Dashboard
 from sinks.terminal.look import DEFAULT
 from sinks.terminal.rows import row_width
-from sinks.terminal.state import State
+from sinks.terminal.state import MANY_ARRIVED, State
 
 CONSOLE = Console(file=io.StringIO(), width=80, height=24)
 
@@ -219,6 +219,18 @@ def test_the_recent_past_comes_with_each_table_and_the_whole_one_at_its_pace() -
     assert sparklines() == ["▁▇▄▁", "▁▇▄▁"]
     shown.take(snapshot(4, train_loss=math.nan))
     assert sparklines() == ["▁▇▄▁×", "▁▇▄▁×"]
+
+
+def test_a_frame_takes_in_what_waits_when_it_is_much_and_no_table_is_due() -> None:
+    shown = Shown(table_update_interval=10**9)
+    shown.state.wake = lambda: None
+    for step in range(1, MANY_ARRIVED + 1):
+        shown.state.note(snapshot(step))
+    shown.dashboard.observe()
+    assert len(shown.state.arrived) == MANY_ARRIVED
+    shown.state.note(snapshot(MANY_ARRIVED + 1))
+    shown.dashboard.observe()
+    assert not shown.state.arrived
 
 
 def test_the_first_snapshot_is_shown_before_the_first_table_is_due() -> None:

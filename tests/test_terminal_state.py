@@ -15,7 +15,7 @@ from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.terminal.course import Course
 from sinks.terminal.past import MOST_SERIES
-from sinks.terminal.state import MANY_ARRIVED, MAX_ALERTS, MAX_NAMES, MOST_ARRIVED, State
+from sinks.terminal.state import MANY_ARRIVED, MAX_ALERTS, MAX_NAMES, MOST_ARRIVED, TOO_MANY_ARRIVED, State
 
 
 def due_at(steps: list[int], interval: int) -> list[int]:
@@ -72,6 +72,31 @@ def test_values_measured_now_and_then_stay_known() -> None:
     assert state.learning_rate == 0.1
     assert state.view is not None
     assert state.view.known == {"rare": 5}
+
+
+@given(st.lists(st.dictionaries(st.sampled_from("abc"), st.integers(-9, 9)), max_size=30), st.integers(1, 10))
+def test_each_metric_is_known_as_it_was_measured_last_whatever_was_measured_when(
+    customs: list[dict[str, int]], portion: int
+) -> None:
+    state, known = State(interval=10**9), {}
+    for step, custom in enumerate(customs, 1):
+        state.note(TrainingSnapshot(step=step, train_loss=1.0, custom_metrics=custom))
+        known.update(custom)
+        if step % portion == 0:
+            state.catch_up(to_the_newest=True)
+            assert state.known == known
+
+
+def test_of_more_metrics_than_have_a_past_those_are_known_as_well_that_have_none() -> None:
+    state = State(interval=10**9)
+    for custom in ({"early": 1.0}, {f"at_{number}": float(number) for number in range(2 * MOST_SERIES)}):
+        state.take(TrainingSnapshot(step=1, train_loss=1.0, custom_metrics=custom))
+    for turn in (1.0, 2.0):
+        custom = {f"at_{number}": turn for number in range(2 * MOST_SERIES - 1)}
+        state.note(TrainingSnapshot(step=2, train_loss=1.0, custom_metrics={**custom, f"only_{turn}": turn}))
+    state.catch_up(to_the_newest=True)
+    assert (state.known["at_0"], state.known["only_1.0"], state.known["only_2.0"]) == (2.0, 1.0, 2.0)
+    assert len(state.known) == 2 * MOST_SERIES + 3
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(), st.integers(-9, 9)), max_size=60), st.integers(1, 20))
@@ -143,7 +168,7 @@ def test_a_thread_that_draws_is_woken_first_and_not_relied_on() -> None:
     state.wake = lambda: woken.append(len(state.arrived))
     for step in range(MOST_ARRIVED + 1):
         state.note(TrainingSnapshot(step=step, train_loss=1.0))
-    assert woken == list(range(MANY_ARRIVED + 1, MOST_ARRIVED + 1))
+    assert woken == list(range(TOO_MANY_ARRIVED + 1, MOST_ARRIVED + 1))
     assert not state.arrived
 
 

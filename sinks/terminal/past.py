@@ -160,13 +160,13 @@ class Series:
         lows: Sequence[float]
         totals: Sequence[float]
         highs: Sequence[float]
-        if span == 2:  # less than half the time of what follows
+        if span == 2:  # half the time of what follows
             lows = [one if one < other else other for one, other in _pairs(values)]
             highs = [one if one > other else other for one, other in _pairs(values)]
             totals = [one + other for one, other in _pairs(values)]
         else:
-            cells = list(zip(*[iter(values)] * span, strict=True))
-            lows, totals, highs = list(map(min, cells)), list(map(sum, cells)), list(map(max, cells))
+            cells = list(map(sorted, zip(*[iter(values)] * span, strict=True)))  # sooner than to ask for min and max
+            lows, totals, highs = [cell[0] for cell in cells], list(map(sum, cells)), [cell[-1] for cell in cells]
         self.low += lows
         self.high += highs
         means = [total / span for total in totals]
@@ -210,9 +210,12 @@ class Past:
         self._smoothed = smoothed
         self._filled = 0
 
-    def add(self, batch: Sequence[TrainingSnapshot], steps: Sequence[int], rate: float | None) -> Columns:
-        """Put ``batch``, whose steps are ``steps``, into cells; ``rate`` is what `RATE` was meanwhile. Gives the
-        columns that it consists of: those of `FIELDS`, and of other metrics if they have a past."""
+    def add(self, batch: Sequence[TrainingSnapshot], steps: Sequence[int], rate: float | None) -> tuple[Columns, bool]:
+        """Put ``batch``, whose steps are ``steps``, into cells; ``rate`` is what `RATE` was meanwhile.
+
+        Gives the columns that it consists of: those of `FIELDS`, and of other metrics if they have a past. And
+        whether it was seen that the last of the batch has every custom metric that is in it.
+        """
         columns: Columns = {
             "train_loss": [each.train_loss for each in batch],
             "val_loss": [each.val_loss for each in batch],
@@ -222,7 +225,8 @@ class Past:
         }
         if rate is not None:
             columns[RATE] = [rate] * len(batch)
-        for name, column in self._customs([each.custom_metrics for each in batch]).items():
+        customs, alike = self._customs([each.custom_metrics for each in batch])
+        for name, column in customs.items():
             columns.setdefault(name, column)
         start = 0
         while start < len(steps):
@@ -235,23 +239,26 @@ class Past:
             else:
                 self._add(steps[start:end], {name: values[start:end] for name, values in columns.items()})
             start = end
-        return columns
+        return columns, alike
 
     def ema(self, name: str) -> float | None:
         """The average of ``name``; None where it is not averaged, or was never finite."""
         series = self.series.get(name)
         return None if series is None or series.average is None else series.average.value
 
-    def _customs(self, customs: Sequence[Mapping[str, Any]]) -> Columns:
-        """The columns of custom metrics that have a past, or get one."""
+    def _customs(self, customs: Sequence[Mapping[str, Any]]) -> tuple[Columns, bool]:
+        """The columns of custom metrics that have a past, or get one; whether all of ``customs`` are sure to have the
+        same metrics."""
         names = customs[-1]
         if set(map(len, customs)) == {len(names)}:
             try:  # as a rule: the same names at every step
-                return {name: [custom[name] for custom in customs] for name in self._remembered(names)}
+                columns: Columns = {name: [custom[name] for custom in customs] for name in self._remembered(names)}
             except KeyError:
                 pass
+            else:
+                return columns, len(columns) == len(names)
         every = dict.fromkeys(name for custom in customs for name in custom)
-        return {name: [custom.get(name) for custom in customs] for name in self._remembered(every)}
+        return {name: [custom.get(name) for custom in customs] for name in self._remembered(every)}, False
 
     def _remembered(self, names: Collection[str]) -> Iterable[str]:
         """Those of ``names`` that have a past, and the first of the others for which there is room."""

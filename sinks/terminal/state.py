@@ -26,9 +26,12 @@ MAX_NAMES: Final = 2000
 """Custom metrics that are remembered; a name that holds the step must not fill the memory."""
 MAX_ALERTS: Final = 50
 MANY_ARRIVED: Final = 256
-"""Past so many that nobody has looked at, the thread that draws is woken, if there is one, and takes them in."""
+"""Past so many that nobody has looked at, the next frame takes them in, whether a table is due or not ..."""
+TOO_MANY_ARRIVED: Final = 768
+"""... past so many the thread that draws is woken for it ..."""
 MOST_ARRIVED: Final = 1024
-"""Past so many the training thread takes them in itself, at two to five microseconds each."""
+"""... and past so many, or past `MANY_ARRIVED` where there is no such thread, the training thread takes them in itself,
+at two to five microseconds each."""
 _PATIENCE_S: Final = 1.0
 """Whoever else takes them in is done long before, unless it is a thread that a fork left behind."""
 _YIELD_EVERY: Final = 64
@@ -155,7 +158,8 @@ class State:
         """Somebody who is at it and does not get to run beside a loop that only emits is let run for a moment."""
         arrived = len(self.arrived)
         if self.wake is not None and arrived <= MOST_ARRIVED:
-            self.wake()
+            if arrived > TOO_MANY_ARRIVED:
+                self.wake()
             return
         lock = self.past.lock
         try:  # a Ctrl-C may come when the lock is taken and before anybody knows
@@ -216,14 +220,14 @@ class State:
             return
         self._taken += len(batch)
         steps = [each.step for each in batch]
-        columns = self.past.add(batch, steps, self.rate)
+        columns, alike = self.past.add(batch, steps, self.rate)
         self.train_loss.extend(steps, columns["train_loss"])
         self.val_loss.extend(steps, columns["val_loss"])
         self.aux_loss.extend(steps, columns["aux_loss"])
         self.learning_rate = _newest(columns["learning_rate"], self.learning_rate)
         self.gradient_norm = _newest(columns["gradient_norm"], self.gradient_norm)
         known = self.known
-        for each in batch:
+        for each in batch[-1:] if alike else batch:
             known.update(each.custom_metrics)
             if len(known) > 2 * MAX_NAMES:  # long before the next table
                 self._forget_oldest_names()

@@ -21,7 +21,7 @@ from sinks.plotting.glyphs import UNDRAWABLE, drawable
 from sinks.plotting.heatmap import layer_table, load_table
 from sinks.plotting.legend import MOST_ROWS, arranged
 from sinks.plotting.limits import padded, symlog_threshold
-from sinks.plotting.plan import HeatMap, Panel, Plan, RightAxis, Series
+from sinks.plotting.plan import MOST_ALERTS, HeatMap, Panel, Plan, RightAxis, Series
 from sinks.plotting.points import FARTHEST, points_of
 from sinks.plotting.styles import SCREEN
 from sinks.plotting.text import short, shortened, tick_text, tick_texts, visible
@@ -195,6 +195,29 @@ def test_alerts_are_lines_at_their_steps() -> None:
     marked = next(each for each in axes.lines if len(each.get_xdata()) == 6)
     assert list(marked.get_xdata())[::3] == [3, 7]
     assert any("loss spike at step 3 · nan at step 7" in text.get_text() for text in figure.texts)
+
+
+def alerts_in(size: tuple[float, float], alerts: list[tuple[int, str]], title: str = "run") -> str:
+    figure = TrainingFigure(size)
+    plan = Plan(1, 1, size, (loss_panel("a"),))
+    figure.show(plan, {"a": history_of(range(1, 10))}, alerts=alerts, title=title)
+    return next(text.get_text() for text in figure.figure.texts if text.get_text().startswith("┆"))
+
+
+def test_of_the_alerts_as_many_are_named_as_the_figure_is_wide() -> None:
+    alerts = [(1, "non_finite_loss"), (2, "non_finite_gradient"), (3, "collapsed_routing"), (4, "dead_experts")]
+    assert alerts_in((14.0, 4.0), alerts) == (
+        "┆ non finite gradient at step 2 · collapsed routing at step 3 · dead experts at step 4 · 1 earlier"
+    )
+    assert alerts_in((6.0, 4.0), alerts) == "┆ collapsed routing at step 3 · dead experts at step 4 · 2 earlier"
+    assert alerts_in((6.0, 4.0), alerts, "a title of half a line or more") == "┆ dead experts at step 4 · 3 earlier"
+    assert alerts_in((6.0, 4.0), [(5, "x" * 1000)], "t" * 1000).endswith(" at step 5")
+
+
+def test_alerts_before_those_that_are_kept_are_not_denied() -> None:
+    alerts = [(step, "spike") for step in range(MOST_ALERTS)]
+    assert alerts_in((14.0, 4.0), alerts).endswith("spike at step 19 · 17+ earlier")
+    assert alerts_in((14.0, 4.0), alerts[1:]).endswith("spike at step 19 · 16 earlier")
 
 
 @pytest.mark.fault("E9b")

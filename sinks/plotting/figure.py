@@ -20,7 +20,7 @@ from sinks.plotting.limits import Limits, calm
 from sinks.plotting.lines import Course
 from sinks.plotting.milestones import SecondScale
 from sinks.plotting.panel import PanelView, union
-from sinks.plotting.plan import Plan
+from sinks.plotting.plan import MOST_ALERTS, Plan
 from sinks.plotting.points import FARTHEST, Points, points_of
 from sinks.plotting.said import Said
 from sinks.plotting.settings import own_settings
@@ -30,7 +30,7 @@ DPI: Final = 100.0
 
 # Room around the axes of a panel, and around all panels, in points; styles have more or less of it.
 _LEFT, _RIGHT, _RIGHT_AXIS, _BELOW, _ABOVE = 52.0, 12.0, 48.0, 32.0, 8.0
-_EDGE, _FIGURE_TITLE_ROW = 6.0, 20.0
+_EDGE, _FIGURE_TITLE_ROW, _BESIDE_TITLE = 6.0, 20.0, 16.0
 _BEFORE_NUMBERS, _LABEL = 11.0, 24.0  # from the axes to the vertical label beyond its numbers, and past that label
 _LOWER_PART, _PARTS_APART = 0.32, 3.0
 
@@ -237,14 +237,15 @@ class TrainingFigure:
             return
         style = self._style
         y = (height - _EDGE * style.room - self._title_size) / height
-        note = drawable(_alerts_text(alerts), 90)
         room = width - (_EDGE + _LEFT + _RIGHT) * style.room
-        note = fitted(note, (0.5 if style.figure_title else 1.0) * room, style.letters) if note else ""
+        title = drawable(title, 90) if style.figure_title else ""
+        taken = width_of(title, style.figure_title, bold=True) + _BESIDE_TITLE if title else 0.0
+        note = _alerts_text(alerts, max(0.5 * room, room - taken), style.letters) if alerts else ""
         self._alert_note.set_text(note)
         self._alert_note.set_position((1.0 - _RIGHT * style.room / width, y))
-        room -= width_of(note, style.letters) + 16.0 if note else 0.0
+        room -= width_of(note, style.letters) + _BESIDE_TITLE if note else 0.0
         if style.figure_title:
-            self._title.set_text(fitted(drawable(title, 90), room, style.figure_title, bold=True))
+            self._title.set_text(fitted(title, room, style.figure_title, bold=True))
         left_out = "not drawn: " + ", ".join(plan.left_out) if plan.left_out else ""
         self._left_out_note.set_text(fitted(drawable(left_out, 200), width - 24.0, style.letters) if left_out else "")
         self._left_out_note.set_position((1.0 - _RIGHT * style.room / width, _EDGE * style.room / height))
@@ -261,12 +262,16 @@ class TrainingFigure:
         return self._style.letters + 4.0 if alerts else 0.0
 
 
-def _alerts_text(alerts: Sequence[tuple[int, str]]) -> str:
-    if not alerts:
-        return ""
-    newest = " · ".join(f"{rule.replace('_', ' ')} at step {step}" for step, rule in alerts[-3:])
-    earlier = f" · {len(alerts) - 3} earlier" if len(alerts) > 3 else ""
-    return f"┆ {newest}{earlier}"
+def _alerts_text(alerts: Sequence[tuple[int, str]], room: float, letters: float) -> str:
+    """The newest alerts, as many as ``room`` has place for but three at the most, and how many came before them."""
+    names = [f"{drawable(rule.replace('_', ' '), 40)} at step {step}" for step, rule in alerts[-3:]]
+    more = "+" if len(alerts) >= MOST_ALERTS else ""  # nobody has counted those before
+    while True:
+        before = len(alerts) - len(names)
+        text = f"┆ {' · '.join(names)}{f' · {before}{more} earlier' if before else ''}"
+        if len(names) == 1 or width_of(text, letters) <= room:
+            return fitted(text, room, letters)
+        del names[0]
 
 
 def _time_limits(span: tuple[float, float] | None) -> tuple[float, float]:

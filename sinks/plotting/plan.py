@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from sinks.plotting.styles import Style
+
+MOST_ALERTS: Final = 20
+"""So many newest alerts are marked."""
 
 
 @dataclass(slots=True, frozen=True)

@@ -30,7 +30,7 @@ from sinks.plotting.config import DEFAULT_TITLE, TrainingVisualizerConfig, check
 from sinks.plotting.layouts import ConfiguredLayout, custom_config, loss_config, size_of
 from sinks.plotting.milestones import Milestones, SecondScale
 from sinks.plotting.moe import MoeLayout, moe_config
-from sinks.plotting.plan import Layout
+from sinks.plotting.plan import MOST_ALERTS, Layout
 from sinks.plotting.saving import checked_path, save
 from sinks.plotting.shown import BLIT_ROOM, UNSEEN_ROOM, Shown
 from sinks.plotting.styles import STYLE_BY_NAME
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MOST_ALERTS: Final = 20
-"""So many newest alerts are marked in the figure."""
 _NO_DESCRIPTION: Final = Run().description
 
 

@@ -17,7 +17,7 @@ from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
 from m.metrics.system import Machine
 from sinks.terminal.config import VisualizationConfig
-from sinks.terminal.dashboard import PAST_EVERY_S, Dashboard
+from sinks.terminal.dashboard import ALERTED_EVERY_S, PAST_EVERY_S, Dashboard
 from sinks.terminal.look import DEFAULT
 from sinks.terminal.rows import row_width
 from sinks.terminal.state import MANY_ARRIVED, State
@@ -219,6 +219,38 @@ def test_the_recent_past_comes_with_each_table_and_the_whole_one_at_its_pace() -
     assert sparklines() == ["▁▇▄▁", "▁▇▄▁"]
     shown.take(snapshot(4, train_loss=math.nan))
     assert sparklines() == ["▁▇▄▁×", "▁▇▄▁×"]
+
+
+def test_the_whole_past_shows_what_an_alert_speaks_of_as_soon_as_a_table_has_come_so_far() -> None:
+    shown = Shown(table_update_interval=2)
+
+    def history() -> str:
+        rows = shown.lines()
+        at = rows[1].index("history")
+        return next(line for line in rows if line.startswith(" train_loss"))[at : at + 8].rstrip()
+
+    def take(step: int, loss: float) -> None:
+        shown.clock.now += ALERTED_EVERY_S / 4
+        shown.state.take(snapshot(step, train_loss=loss))
+
+    shown.clock.now += 60.0
+    take(0, 1.0)
+    assert history() == "▄"
+    take(1, 2.0)
+    take(2, 1.0)
+    assert history() == "▄"
+    take(3, 2.0)
+    shown.state.add_alert(Alert(3, "loss_spike", "2.0"))
+    assert history() == "▄"  # the table is that of step 2
+    take(4, 1.0)
+    assert history() == "▁▇▁▇▁"
+    take(5, 1.0)
+    shown.state.add_alert(Alert(5, "loss_spike", "1.0"))
+    take(6, 1.0)
+    assert history() == "▁▇▁▇▁"  # not all the time
+    take(7, 1.0)
+    take(8, 1.0)
+    assert history() == "▁▇▁▇▁▁▁▁▁"[:8]
 
 
 def test_a_frame_takes_in_what_waits_when_it_is_much_and_no_table_is_due() -> None:

@@ -39,7 +39,9 @@ MACHINE_EVERY_S: Final = 1.0
 """The machine is read at most this often."""
 PAST_EVERY_S: Final = 5.0
 """What is drawn of the past is made anew at most this often, in the first seconds whenever the run is half as long
-again, and when something broke or the run ends."""
+again, and when something broke or the run ends ..."""
+ALERTED_EVERY_S: Final = 1.0
+"""... and this often when there is an alert: whoever reads of a spike looks for it."""
 LOADS_SHARE: Final = 0.0005
 """Of a core: more than this the course of the loads between two layouts of the tables does not take."""
 EXPERTS_LEAVE: Final = 24
@@ -97,7 +99,8 @@ class Dashboard:
         self._loads = LoadCourse()
         self._loads_due = -math.inf
         self._loads_past: dict[tuple[int, int], list[Row]] = {}
-        self._past_due = -math.inf
+        self._past_due = self._past_alerted_due = -math.inf
+        self._alerts_in_past = 0
         self._sparks: dict[tuple[str, int], Row] = {}
         self._panels: dict[tuple[tuple[str, ...], int, int], list[Row]] = {}
 
@@ -213,10 +216,16 @@ class Dashboard:
         self._seen = view
         self._see_loads(view.experts)
         past = self.state.past
-        broke = any(course.nonfinite_since == view.snapshot.step for course in view.courses.values())
+        step = view.snapshot.step
+        broke = any(course.nonfinite_since == step for course in view.courses.values())
+        raised = self.state.alerts_raised
+        alerted = raised > self._alerts_in_past and self.state.alerts[-1].step <= step
         now = self.clock()
-        if now >= self._past_due or broke or self.finished:
+        if now >= self._past_due or broke or self.finished or (alerted and now >= self._past_alerted_due):
             self._past_due = now + min(0.5 * (now - self._started), PAST_EVERY_S)
+            self._past_alerted_due = now + ALERTED_EVERY_S
+            if alerted:
+                self._alerts_in_past = raised
             self._sparks.clear()
             self._panels.clear()
             self._loads_past.clear()

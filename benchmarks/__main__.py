@@ -1,11 +1,11 @@
-"""``python -m benchmarks [emit|experts|frame|health|history|import|loop|plots|redraw ...]``: run all, or those
-named."""
+"""``python -m benchmarks [emit|experts|frame|health|history|import|loop|plots|redraw|work ...]``: run all, or
+those named."""
 
 from __future__ import annotations
 
 import sys
 
-from benchmarks import emit, experts, frame, health, history, imports, loop, plot_update, redraw
+from benchmarks import emit, experts, frame, health, history, imports, loop, own_work, plot_update, redraw
 from benchmarks.measure import begin, machine, summary
 
 SUITES = {
@@ -18,6 +18,7 @@ SUITES = {
     "loop": loop.run,
     "plots": plot_update.run,
     "redraw": redraw.run,
+    "work": own_work.run,
 }
 
 

@@ -1,9 +1,9 @@
 """Whether the training's own work becomes slower by the emits, in caches that are colder: what `loop` cannot tell.
 
-In one loop stretches with a display and stretches without take turns, a quarter of a second each, and the work in each
-stretch is compared with that in its two neighbours. So neither a drift of the machine nor the memory that a process
-happened to get is in the difference, which is what makes the wall clock of two loops uncertain by some percent. The
-display is there all the time, and what it does on its own, such as drawing, strikes both alike.
+In one loop stretches with a display and stretches without take turns, a quarter of a second each, and the CPU time of
+the work in each stretch is compared with that in its two neighbours. So neither a drift of the machine nor the memory
+that a process happened to get is in the difference, which is what makes the wall clock of two loops uncertain by some
+percent. The display is there all the time, and what it does on its own, such as drawing, strikes both alike.
 """
 
 from __future__ import annotations
@@ -12,12 +12,10 @@ import os
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from benchmarks import training
+from benchmarks.displays import Show
 from benchmarks.terminal import on_terminal
-from benchmarks.training import PASSES_PER_MS, Work
-from benchmarks.workload import VALUES
+from benchmarks.training import CASES, Loop, Work, calibrated_length, train
 
 STRETCH_S = 0.25
 SETTLE_S = 10.0
@@ -26,27 +24,9 @@ SECONDS = {10.0: 60.0, 1.0: 40.0}
 """By milliseconds of work in a step, so long is measured."""
 
 
-@dataclass(frozen=True)
-class Stretch:
-    """Seconds by the clock, of a step."""
-
-    work: float
-    call: float
-    """Of the call that shows it; 0.0 where nothing is shown."""
-
-
-def differences(stretches: Sequence[Stretch]) -> list[float]:
-    """How much longer the work took in each stretch with calls than in the mean of its neighbours, in percent."""
-    return [
-        100 * (here.work / statistics.mean((before.work, after.work)) - 1)
-        for before, here, after in zip(stretches, stretches[1:], stretches[2:], strict=False)
-        if here.call
-    ]
-
-
 def run() -> None:
     """Print, for a live image with everything else on, with a free core and without."""
-    length = training.calibrated_length()
+    length = calibrated_length()
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
     lines = [f"  {'':<20} {'stretches':>10} {'slower by':>10} {'uncertain':>10} {'the calls':>10}"]
     for where in ("free", "one"):
@@ -55,41 +35,38 @@ def run() -> None:
                 continue
             os.sched_setaffinity(0, {max(cores)})
         try:
-            with on_terminal(), training.CASES["image"]() as show:
+            with on_terminal(), CASES["image"]() as show:
                 work = Work(length)
-                training.train(work, 10.0, round(SETTLE_S * 100), show)
+                train(work, 10.0, round(SETTLE_S * 100), show)
                 for ms, seconds in SECONDS.items():
                     lines.append(_line(f"{ms:g} ms steps, {where}", _stretches(work, ms, seconds, show)))
         finally:
             if cores:
                 os.sched_setaffinity(0, cores)
-    print("\nthe training's own work beside calls that show a step  [% of it, by the clock]")
+    print("\nthe training's own work beside calls that show a step  [% of it, CPU]")
     print("\n".join(lines))
 
 
-def _stretches(work: Work, ms: float, seconds: float, show: training.displays.Show) -> list[Stretch]:
-    clock, passes, steps = time.perf_counter, round(ms * PASSES_PER_MS), max(round(STRETCH_S * 1000 / ms), 1)
-    found: list[Stretch] = []
-    step, end = 0, clock() + seconds
-    while clock() < end:
-        shown = len(found) % 2 == 1
-        worked = called = 0.0
-        for _ in range(steps):
-            step += 1
-            before = clock()
-            work(passes)
-            sum(VALUES[step & 1023])
-            between = clock()
-            if shown:
-                show(step)
-            worked += between - before
-            called += clock() - between if shown else 0.0
-        found.append(Stretch(worked / steps, called / steps))
+def _stretches(work: Work, ms: float, seconds: float, show: Show) -> list[Loop]:
+    """The second, fourth ... of them with calls; the first and the last without."""
+    steps = max(round(STRETCH_S * 1000 / ms), 1)
+    found: list[Loop] = []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or not len(found) % 2:
+        found.append(train(work, ms, steps, show if len(found) % 2 else _nothing, steps * len(found)))
     return found
 
 
-def _line(name: str, stretches: Sequence[Stretch]) -> str:
-    slower = differences(stretches)
+def _nothing(step: int) -> None:
+    """What shows a step where nothing does."""
+
+
+def _line(name: str, stretches: Sequence[Loop]) -> str:
+    bare, shown = [each.work for each in stretches[::2]], stretches[1::2]
+    slower = [
+        100 * (here.work / statistics.mean((before, after)) - 1)
+        for before, here, after in zip(bare, shown, bare[1:], strict=False)
+    ]
     error = statistics.stdev(slower) / len(slower) ** 0.5
-    calls = 100 * statistics.mean(each.call / each.work for each in stretches if each.call)
+    calls = 100 * statistics.mean(each.calls / each.work for each in shown)
     return f"  {name:<20} {len(stretches):>10} {statistics.mean(slower):>+10.2f} {error:>10.2f} {calls:>10.2f}"

@@ -122,8 +122,16 @@ def test_the_average_is_adams_with_its_bias_taken_out() -> None:
         average.add([value])
         m = EMA_DECAY * m + (1 - EMA_DECAY) * value
         assert average.value == pytest.approx(m / (1 - EMA_DECAY**count))
-    average.add([math.nan, None, math.inf])
-    assert average.value == pytest.approx(m / (1 - EMA_DECAY**300))
+    at_once = Average()
+    at_once.add(values)
+    assert at_once.value == pytest.approx(average.value)
+
+
+def test_what_is_not_finite_leaves_the_average_as_it_is() -> None:
+    past = past_of([1.0, 3.0])
+    before = past.ema("train_loss")
+    put(past, *(TrainingSnapshot(step=2, train_loss=value) for value in (math.nan, None, math.inf)))  # type: ignore[arg-type]
+    assert past.ema("train_loss") == before == pytest.approx((EMA_DECAY + 3.0) / (EMA_DECAY + 1.0))
 
 
 def test_the_first_average_is_the_first_value_and_before_there_is_none() -> None:

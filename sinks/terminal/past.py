@@ -12,6 +12,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from operator import mul
 from typing import Any, Final, TypeAlias, TypeVar
 
 from m.metrics.snapshot import TrainingSnapshot
@@ -29,6 +30,8 @@ SMOOTHED: Final = ("train_loss", "aux_loss", "gradient_norm")
 """What is averaged where ``ema=True``: measured at every step, and noisy."""
 RATE: Final = "steps/s"
 """The series of the rate of steps; no metric can be in its way, since it is not taken from snapshots."""
+_WEIGHTS: Final = tuple((1.0 - EMA_DECAY) * EMA_DECAY**later for later in reversed(range(256)))
+"""What a value weighs in the average, by how many came later; that of the newest is the last."""
 
 _T = TypeVar("_T")
 
@@ -42,7 +45,7 @@ class Average:
     """Exponential moving average whose start at zero is taken out again.
 
     m = d m + (1 - d) x and, after t values, m / (1 - d^t): the bias correction of Adam (Kingma and Ba 2015, section 3).
-    So the first average is the first value. Values that are not finite leave it as it is.
+    So the first average is the first value.
     """
 
     __slots__ = ("_biased", "_missing")
@@ -51,13 +54,13 @@ class Average:
         self._biased = 0.0
         self._missing = 1.0  # d^t
 
-    def add(self, values: Sequence[float | None]) -> None:
-        biased, weight = self._biased, 1.0 - EMA_DECAY
-        finite = [value for value in values if value is not None and value - value == 0.0]
-        for value in finite:
-            biased += weight * (value - biased)
-        self._biased = biased
-        self._missing *= EMA_DECAY ** len(finite)
+    def add(self, values: Sequence[float]) -> None:
+        """All of them finite."""
+        for start in range(0, len(values), len(_WEIGHTS)):
+            some = values[start : start + len(_WEIGHTS)]
+            decay = EMA_DECAY ** len(some)
+            self._biased = self._biased * decay + sum(map(mul, some, _WEIGHTS[-len(some) :]))
+            self._missing *= decay
 
     @property
     def value(self) -> float | None:
@@ -119,10 +122,13 @@ class Series:
             measured = [value for value in values if isinstance(value, (int, float))]
         self.measured += len(measured)
         self.newest.extend(measured[-NEWEST:])
+        known = finite if plain else [value for value in finite if value is not None]
         if self.average is not None:
-            self.average.add(finite)
-        if self._best is not None:
-            self._see_best(self._best, finite, steps, plain)
+            self.average.add(known)
+        if known and self._best is not None:
+            found = self._best(known)
+            if self.best is None or (found != self.best and self._best((found, self.best)) == found):
+                self.best, self.best_step = found, steps[finite.index(found)]
         cell = len(self.low) - (1 if filled else 0)
         for at in broken:
             self.broken.add(cell + (filled + at) // span)
@@ -148,29 +154,23 @@ class Series:
             filled = (filled + len(some)) % span
             self._into_open(some if plain else [value for value in some if value is not None])
 
-    def _see_best(self, best: Best, finite: Sequence[Any], steps: Sequence[int], plain: bool) -> None:
-        known = finite if plain else [value for value in finite if value is not None]
-        if known:
-            found = best(known)
-            if self.best is None or (found != self.best and best((found, self.best)) == found):
-                self.best, self.best_step = found, steps[finite.index(found)]
-
     def _add_whole(self, values: Sequence[float], span: int) -> None:
         """Finite values for some cells of ``span``, all at once."""
-        lows: Sequence[float]
-        totals: Sequence[float]
-        highs: Sequence[float]
-        if span == 2:  # half the time of what follows
-            lows = [one if one < other else other for one, other in _pairs(values)]
-            highs = [one if one > other else other for one, other in _pairs(values)]
-            totals = [one + other for one, other in _pairs(values)]
+        lows = totals = highs = values
+        if span <= 4:  # twice the pairs: sooner than to sort so few
+            for _ in range(span.bit_length() - 1):
+                lows = [one if one < other else other for one, other in _pairs(lows)]
+                highs = [one if one > other else other for one, other in _pairs(highs)]
+                totals = [one + other for one, other in _pairs(totals)]
         else:
             cells = list(map(sorted, zip(*[iter(values)] * span, strict=True)))  # sooner than to ask for min and max
             lows, totals, highs = [cell[0] for cell in cells], list(map(sum, cells)), [cell[-1] for cell in cells]
-        self.low += lows
-        self.high += highs
         means = [total / span for total in totals]
-        self.mean += [mean if mean - mean == 0.0 else low for mean, low in zip(means, lows, strict=True)]
+        if not math.isfinite(sum(means)):  # a sum that overflowed, perhaps that of a cell
+            means = [mean if math.isfinite(mean) else low for mean, low in zip(means, lows, strict=True)]
+        self.low += lows
+        self.mean += means
+        self.high += highs
 
     def _into_open(self, values: Sequence[float]) -> None:
         if not values:
@@ -186,11 +186,15 @@ class Series:
 
     def halve(self) -> None:
         """Make one cell of each two. There is an even number of them, all full."""
-        self.low = [two if one is None else one if two is None or one < two else two for one, two in _pairs(self.low)]
-        self.mean = [
-            two if one is None else one if two is None else one / 2 + two / 2 for one, two in _pairs(self.mean)
-        ]
-        self.high = [two if one is None else one if two is None or one > two else two for one, two in _pairs(self.high)]
+        low, mean, high = _pairs(self.low), _pairs(self.mean), _pairs(self.high)
+        if None in self.low:
+            self.low = [two if one is None else one if two is None or one < two else two for one, two in low]
+            self.mean = [two if one is None else one if two is None else one / 2 + two / 2 for one, two in mean]
+            self.high = [two if one is None else one if two is None or one > two else two for one, two in high]
+        else:
+            self.low = [one if one < two else two for one, two in low]  # type: ignore[operator]
+            self.mean = [one / 2 + two / 2 for one, two in mean]  # type: ignore[operator]
+            self.high = [one if one > two else two for one, two in high]  # type: ignore[operator]
         self.broken = {cell // 2 for cell in self.broken}
 
 
@@ -308,4 +312,5 @@ def _finite(value: Any) -> float | None:
 
 def _pairs(values: Sequence[_T]) -> Iterable[tuple[_T, _T]]:
     """The first with the second, the third with the fourth ..."""
-    return zip(values[::2], values[1::2], strict=True)
+    each = iter(values)
+    return zip(each, each, strict=True)

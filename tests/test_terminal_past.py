@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from m.metrics.snapshot import TrainingSnapshot
-from sinks.terminal.past import EMA_DECAY, MOST_CELLS, Average, Past
+from sinks.terminal.past import EMA_DECAY, MANY_CELLS, MOST_CELLS, Average, Past
 
 
 def put(past: Past, *snapshots: TrainingSnapshot) -> None:
@@ -44,6 +44,20 @@ def test_cells_hold_the_extremes_of_their_snapshots_however_they_came(length: in
         assert series.low[cell] == min(held)
         assert series.high[cell] == max(held)
         assert series.mean[cell] == pytest.approx(sum(held) / len(held), abs=1e-9)
+
+
+@pytest.mark.parametrize("before", [0, 1, 255, 256, 301, 512, 700, 1023, 3000])
+def test_cells_are_longer_sooner_where_snapshots_come_fast(before: int) -> None:
+    values = [float(step % 777) for step in range(before + 4000)]
+    past = past_of(list(values[:before]), max(before, 1))
+    for start in range(before, len(values), 500):
+        put(past, *(TrainingSnapshot(step=step, train_loss=values[step]) for step in range(start, start + 500)))
+    series = past.series["train_loss"]
+    assert MANY_CELLS * past.span >= 500
+    assert MOST_CELLS / 4 <= len(past.steps) <= MOST_CELLS
+    for cell, step in enumerate(past.steps):
+        held = values[step : step + past.span]
+        assert (step, series.low[cell], series.high[cell]) == (cell * past.span, min(held), max(held))
 
 
 @given(st.lists(st.one_of(st.none(), st.floats()), max_size=1200), st.integers(1, 50))

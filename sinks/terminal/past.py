@@ -19,6 +19,9 @@ from m.metrics.snapshot import TrainingSnapshot
 from sinks.terminal.trends import Direction, better
 
 MOST_CELLS: Final = 512
+MANY_CELLS: Final = 48
+"""Where snapshots come so fast that a batch of them would make more cells than this, half of `MOST_CELLS` are the most:
+longer cells take less time to make."""
 MOST_SERIES: Final = 100
 """Metrics whose past is kept: the fields, and the custom ones that came first."""
 EMA_DECAY: Final = 0.98
@@ -234,10 +237,13 @@ class Past:
             columns.setdefault(name, column)
         start = 0
         while start < len(steps):
-            if not self._filled and len(self.steps) >= MOST_CELLS:
+            cells, span = len(self.steps), self.span
+            most = MOST_CELLS // 2 if len(steps) > MANY_CELLS * span else MOST_CELLS
+            if not self._filled and cells >= most and cells % 2 == 0:
                 self._halve()
-            room = (MOST_CELLS - len(self.steps)) * self.span + (self.span - self._filled if self._filled else 0)
-            end = min(start + room, len(steps))
+                continue
+            most = max(most, cells + cells % 2)
+            end = min(start + (most - cells) * span + (span - self._filled if self._filled else 0), len(steps))
             if end - start == len(steps):
                 self._add(steps, columns)
             else:

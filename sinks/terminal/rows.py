@@ -36,8 +36,10 @@ def clip(row: Row, width: int) -> Row:
 
 def pad(row: Row, width: int) -> Row:
     """``row`` in exactly ``width`` cells."""
-    row = clip(row, width)
     missing = width - row_width(row)
+    if missing < 0:
+        row = clip(row, width)
+        missing = width - row_width(row)
     return (*row, (" " * missing, PLAIN)) if missing else row
 
 

@@ -18,7 +18,7 @@ FAILURES_BEFORE_END: Final = 5
 AFFORDED_S: Final = 0.0004
 """CPU time of an action that is usual: at four a second 0.16 % of a core. Those that take more come less often, in
 proportion, ..."""
-LONGEST: Final = 2.0
+LONGEST: Final = 2.5
 """... until they are so many times as far apart as was asked for."""
 _USUAL_OF: Final = 16
 """What is usual is an average over about so many actions ..."""

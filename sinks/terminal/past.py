@@ -190,14 +190,9 @@ class Series:
     def halve(self) -> None:
         """Make one cell of each two. There is an even number of them, all full."""
         low, mean, high = _pairs(self.low), _pairs(self.mean), _pairs(self.high)
-        if None in self.low:
-            self.low = [two if one is None else one if two is None or one < two else two for one, two in low]
-            self.mean = [two if one is None else one if two is None else one / 2 + two / 2 for one, two in mean]
-            self.high = [two if one is None else one if two is None or one > two else two for one, two in high]
-        else:
-            self.low = [one if one < two else two for one, two in low]  # type: ignore[operator]
-            self.mean = [one / 2 + two / 2 for one, two in mean]  # type: ignore[operator]
-            self.high = [one if one > two else two for one, two in high]  # type: ignore[operator]
+        self.low = [two if one is None else one if two is None or one < two else two for one, two in low]
+        self.mean = [two if one is None else one if two is None else one / 2 + two / 2 for one, two in mean]
+        self.high = [two if one is None else one if two is None or one > two else two for one, two in high]
         self.broken = {cell // 2 for cell in self.broken}
 
 

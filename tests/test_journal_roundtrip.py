@@ -6,6 +6,7 @@ import json
 import math
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -120,10 +121,16 @@ def assert_one_plain_line(line):
     json.loads(line, parse_constant=refuse)
 
 
+class WithoutOrjson(SnapshotEncoder):
+    def encode(self, snapshot, seq, time):
+        with mock.patch.object(encoding, "orjson", None):
+            return super().encode(snapshot, seq, time)
+
+
 def encoder_that_writes(way):
-    encoder = SnapshotEncoder()
-    quick = {"by hand": encoder._by_hand, "orjson": encoder._by_orjson, "careful": lambda *_: None}
-    encoder._quick = quick[way]
+    encoder = SnapshotEncoder() if way == "orjson" else WithoutOrjson()
+    if way == "careful":
+        encoder._by_hand = lambda *_: None
     return encoder
 
 

@@ -85,7 +85,6 @@ class SnapshotEncoder:
 
     def __init__(self) -> None:
         self._names = _Names()
-        self._quick = self._by_hand if orjson is None else self._by_orjson
         self._loads_written = self._loads_due = -math.inf
         self.unrepresentable = 0
         """Custom metrics so far that were written as ``{"unrepresentable": ...}``, or left out for their long names."""
@@ -96,10 +95,24 @@ class SnapshotEncoder:
         Raises ``ValueError`` when it would be longer than `MAX_LINE` even with long names and texts left out, and for a
         whole number of more than 4,300 digits.
         """
+        # One function as far as it goes: in caches that training has emptied, calling another costs microseconds.
         layers: dict[str, Any] | None = None
         if (shares := snapshot.expert_utilization) and type(next(iter(shares.values()))) is Loads:
             layers = self._layers(shares, time)  # type: ignore[arg-type]
-        line = self._quick(snapshot, seq, time, layers)
+        line: bytes | None = None
+        if orjson is None:
+            line = self._by_hand(snapshot, seq, time, layers)
+        else:
+            content = _content(snapshot, seq, time, layers)
+            metrics = content.get("custom_metrics")
+            if not metrics or _PLAIN.issuperset(map(type, metrics.values())) or _are_plain_or_text(metrics):
+                try:
+                    line = orjson.dumps(content, None, orjson.OPT_APPEND_NEWLINE)
+                except TypeError:  # a lone surrogate, an int of more than 64 bits, a number still on a device
+                    pass
+                else:  # it writes NaN as null and leaves text unescaped
+                    if _null(line) is not None or not line.isascii():
+                        line = None
         if line is None or len(line) > MAX_LINE:
             return self._careful(snapshot, seq, time, layers)
         return line
@@ -189,22 +202,6 @@ class SnapshotEncoder:
         add("}\n")
         return "".join(parts).encode("ascii")
 
-    def _by_orjson(
-        self, snapshot: TrainingSnapshot, seq: int, time: float, layers: dict[str, Any] | None = None
-    ) -> bytes | None:
-        """The same by orjson, which writes NaN as null and leaves text unescaped; None where that happened."""
-        content = _content(snapshot, seq, time, layers)
-        metrics = content.get("custom_metrics")
-        if metrics and not _PLAIN.issuperset(map(type, metrics.values())):
-            for value in metrics.values():
-                if type(value) not in _PLAIN_OR_TEXT or value in NONFINITE:
-                    return None
-        try:
-            line: bytes = orjson.dumps(content, None, orjson.OPT_APPEND_NEWLINE)
-        except TypeError:  # a lone surrogate, an int of more than 64 bits, a number still on a device
-            return None
-        return line if line.isascii() and _null(line) is None else None
-
     def _careful(
         self, snapshot: TrainingSnapshot, seq: int, time: float, layers: dict[str, Any] | None = None
     ) -> bytes:
@@ -264,6 +261,11 @@ class _Names(dict[str | int, str]):
         if len(self) < _MAX_CACHED_NAMES and len(written) <= MAX_TEXT:
             self[name] = written
         return written
+
+
+def _are_plain_or_text(metrics: dict[str, Any]) -> bool:
+    """They are what both ways but `_careful` write as it is."""
+    return all(type(value) in _PLAIN_OR_TEXT and value not in NONFINITE for value in metrics.values())
 
 
 def _packed(loads: Loads, width: int) -> dict[str, Any]:

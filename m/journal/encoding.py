@@ -95,27 +95,50 @@ class SnapshotEncoder:
         Raises ``ValueError`` when it would be longer than `MAX_LINE` even with long names and texts left out, and for a
         whole number of more than 4,300 digits.
         """
-        # One function as far as it goes: in caches that training has emptied, calling another costs microseconds.
+        # One function as far as it goes: in caches that training has emptied, another one costs microseconds.
+        if type(snapshot) is PendingSnapshot:
+            snapshot = snapshot.resolve()
         layers: dict[str, Any] | None = None
         if (shares := snapshot.expert_utilization) and type(next(iter(shares.values()))) is Loads:
             layers = self._layers(shares, time)  # type: ignore[arg-type]
-        line: bytes | None = None
         if orjson is None:
-            line = self._by_hand(snapshot, seq, time, layers)
-        else:
-            content = _content(snapshot, seq, time, layers)
-            metrics = content.get("custom_metrics")
-            if not metrics or _PLAIN.issuperset(map(type, metrics.values())) or _are_plain_or_text(metrics):
-                try:
-                    line = orjson.dumps(content, None, orjson.OPT_APPEND_NEWLINE)
-                except TypeError:  # a lone surrogate, an int of more than 64 bits, a number still on a device
-                    pass
-                else:  # it writes NaN as null and leaves text unescaped
-                    if _null(line) is not None or not line.isascii():
-                        line = None
-        if line is None or len(line) > MAX_LINE:
-            return self._careful(snapshot, seq, time, layers)
-        return line
+            by_hand = self._by_hand(snapshot, seq, time, layers)
+            if by_hand is not None and len(by_hand) <= MAX_LINE:
+                return by_hand
+        seconds = int(time * 1000 + 0.5) / 1000  # round() costs three times that
+        content: dict[str, Any] = {"type": "snapshot", "seq": seq, "time": seconds, "step": int(snapshot.step)}
+        number: float | None
+        if (number := snapshot.train_loss) is not None:
+            content["train_loss"] = number
+        if (number := snapshot.val_loss) is not None:
+            content["val_loss"] = number
+        if (number := snapshot.learning_rate) is not None:
+            content["learning_rate"] = number
+        if (number := snapshot.aux_loss) is not None:
+            content["aux_loss"] = number
+        if layers is not None:
+            content.update(layers)
+        elif shares:
+            content["expert_utilization"] = {str(expert): share for expert, share in shares.items()}
+        if (number := snapshot.batch_size) is not None:
+            content["batch_size"] = number
+        if (number := snapshot.sequence_length) is not None:
+            content["sequence_length"] = number
+        if (number := snapshot.gpu_memory_mb) is not None:
+            content["gpu_memory_mb"] = number
+        if (number := snapshot.gradient_norm) is not None:
+            content["gradient_norm"] = number
+        if metrics := snapshot.custom_metrics:
+            content["custom_metrics"] = metrics
+        if orjson is not None and (_PLAIN.issuperset(map(type, metrics.values())) or _are_plain_or_text(metrics)):
+            try:
+                line: bytes = orjson.dumps(content, None, orjson.OPT_APPEND_NEWLINE)
+            except TypeError:  # a lone surrogate, an int of more than 64 bits
+                pass
+            else:  # it writes NaN as null and leaves text unescaped
+                if _null(line) is None and line.isascii() and len(line) <= MAX_LINE:
+                    return line
+        return self._careful(snapshot, content)
 
     def _layers(self, layers: Layers, time: float) -> dict[str, Any]:
         """The keys of a line that speak of loads by layer."""
@@ -202,12 +225,8 @@ class SnapshotEncoder:
         add("}\n")
         return "".join(parts).encode("ascii")
 
-    def _careful(
-        self, snapshot: TrainingSnapshot, seq: int, time: float, layers: dict[str, Any] | None = None
-    ) -> bytes:
-        if isinstance(snapshot, PendingSnapshot):
-            snapshot = snapshot.resolve()
-        content = _content(snapshot, seq, time, layers)
+    def _careful(self, snapshot: TrainingSnapshot, content: dict[str, Any]) -> bytes:
+        """The line of any ``content``, which is that of ``snapshot``."""
         for name in NUMBER_FIELDS:
             if name in content:
                 content[name] = _spelled(content[name])
@@ -279,35 +298,6 @@ def _packed(loads: Loads, width: int) -> dict[str, Any]:
     if list(ids) != list(range(len(ids))):
         packed["ids"] = list(ids)
     return packed
-
-
-def _content(snapshot: TrainingSnapshot, seq: int, time: float, layers: dict[str, Any] | None = None) -> dict[str, Any]:
-    time = int(time * 1000 + 0.5) / 1000  # round() costs three times that
-    content: dict[str, Any] = {"type": "snapshot", "seq": seq, "time": time, "step": int(snapshot.step)}
-    number: float | None
-    if (number := snapshot.train_loss) is not None:
-        content["train_loss"] = number
-    if (number := snapshot.val_loss) is not None:
-        content["val_loss"] = number
-    if (number := snapshot.learning_rate) is not None:
-        content["learning_rate"] = number
-    if (number := snapshot.aux_loss) is not None:
-        content["aux_loss"] = number
-    if layers is not None:
-        content.update(layers)
-    elif shares := snapshot.expert_utilization:
-        content["expert_utilization"] = {str(expert): share for expert, share in shares.items()}
-    if (number := snapshot.batch_size) is not None:
-        content["batch_size"] = number
-    if (number := snapshot.sequence_length) is not None:
-        content["sequence_length"] = number
-    if (number := snapshot.gpu_memory_mb) is not None:
-        content["gpu_memory_mb"] = number
-    if (number := snapshot.gradient_norm) is not None:
-        content["gradient_norm"] = number
-    if metrics := snapshot.custom_metrics:
-        content["custom_metrics"] = metrics
-    return content
 
 
 def _spelled(number: Any) -> Any:

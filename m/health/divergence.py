@@ -89,6 +89,8 @@ class Divergence:
             return None
         before = list(levels)[:known]
         high = max(before)
+        if level <= high:
+            return None
         spread = max(high - min(before), _LEAST_SPREAD * abs(high))
         crossed = max(crossed, high + self.times * spread)
         if level <= crossed or sorted(self._recent)[_NOW * _BLOCK // 4] <= crossed:

@@ -80,7 +80,9 @@ class Stall:
             self._until_refresh -= 1
             if self._until_refresh <= 0 and now - self._first_at >= _LEAST_RUN_S:
                 self._until_refresh = _REFRESH
-                self._limit = max(self.at_least_s, self.times * median(self._recent), _TIMES_PAUSE * self._longest)
+                # while even the longest is short, what is usual does not matter
+                usual = median(self._recent) if self.times * self._longest > self.at_least_s else 0.0
+                self._limit = max(self.at_least_s, self.times * usual, _TIMES_PAUSE * self._longest)
             elif _TIMES_PAUSE * taken > self._limit:
                 self._limit = _TIMES_PAUSE * taken
         self._at = now

@@ -1,4 +1,5 @@
-"""What a training loop loses to its displays: steps of 1, 10 and 100 ms, with a free core and without.
+"""What a training loop loses to its displays: steps of 1, 10 and 100 ms, and those of a training with PyTorch, with a
+free core and without.
 
 ``python -m benchmarks.loop 12`` makes twelve runs of each of ours instead of a few, for a wall time that is certain.
 """
@@ -16,16 +17,26 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.measure import begin, left_out, machine, missing, remember, summary
-from benchmarks.training import Loop, Trained, calibrated_length
+from benchmarks.training import TORCH, Loop, Trained, calibrated_length
 
-SECONDS = {10.0: 5.0, 1.0: 4.0, 100.0: 3.0}
-"""Work by the length of a step in milliseconds."""
 PEER_S = 5.0
 """The same for a peer, whatever the length: twice what livelossplot draws after."""
 ROUNDS = 4
 REPEATS = 10
 """So many runs, at most, are made again because other programs disturbed them."""
 _DISTURBED = 0.1  # of a core, beyond those that a run does not need
+
+
+@dataclass(frozen=True)
+class _Training:
+    work: str
+    """As `benchmarks.training.run` takes it."""
+    steps: str
+    """What its steps are called."""
+    seconds: Mapping[float, float]
+    """So much work, by the length of a step in milliseconds."""
+    without: tuple[str, ...] = ()
+    """Cases that are not shown with it."""
 
 
 @dataclass(frozen=True)
@@ -65,25 +76,31 @@ _CASES = (
 
 def run(rounds: int = ROUNDS) -> None:
     """Print the tables."""
-    length = calibrated_length()
+    trainings = [_Training(str(calibrated_length()), "ms steps", {10.0: 5.0, 1.0: 4.0, 100.0: 3.0})]
+    if importlib.util.find_spec("torch") is None:
+        missing("a training with PyTorch", ImportError("No module named 'torch'"))
+    else:
+        trainings.append(_Training(TORCH, "ms steps of PyTorch", {10.0: 6.0}, without=("plain", "livelossplot")))
     cases = [case for case in _CASES if case.can_run()]
-    runs = _Runs(length)
-    _measure("a core free", cases, runs, rounds, one_core=False)
+    runs = _Runs()
+    for training in trainings:
+        shown = [case for case in cases if case.key not in training.without]
+        _measure("a core free", training, shown, runs, rounds, one_core=False)
+        if hasattr(os, "sched_setaffinity"):
+            _measure("no core free: all processes on one", training, shown, runs, max(1, rounds // 2), one_core=True)
     if not hasattr(os, "sched_setaffinity"):
         left_out("loops without a free core", "this system does not bind a process to a core")
-        return
-    _measure("no core free: all processes on one", cases, runs, max(1, rounds // 2), one_core=True)
 
 
-def _measure(where: str, cases: Sequence[_Case], runs: _Runs, rounds: int, one_core: bool) -> None:
+def _measure(where: str, training: _Training, cases: Sequence[_Case], runs: _Runs, rounds: int, one_core: bool) -> None:
     results: dict[_Case, list[Trained]] = {case: [] for case in cases}
     for turn in range(rounds):
         for case in cases:
-            for seconds in _processes(case, turn, one_core):
-                results[case] += runs.make(case, seconds, one_core)
+            for seconds in _processes(case, training.seconds, turn, one_core):
+                results[case] += runs.make(case, training.work, seconds, one_core)
     there = {case: found for case, found in results.items() if found}
-    for ms in sorted(SECONDS):
-        _print_loops(f"{ms:g} ms steps, {where}", ms, there)
+    for ms in sorted(training.seconds):
+        _print_loops(f"{ms:g} {training.steps}, {where}", ms, there)
     _print_processes(where, there)
     foreign = [each.foreign for found in there.values() for each in found if _is_disturbed(each)]
     if foreign:
@@ -91,33 +108,33 @@ def _measure(where: str, cases: Sequence[_Case], runs: _Runs, rounds: int, one_c
         print(f"  (other programs used {cores} cores during {len(foreign)} of these runs: do not trust wall and queue)")
 
 
-def _processes(case: _Case, turn: int, one_core: bool) -> list[dict[float, float]]:
+def _processes(case: _Case, seconds: Mapping[float, float], turn: int, one_core: bool) -> list[dict[float, float]]:
     """For each process of ``case`` in this round, the seconds of work by the length of a step."""
-    lengths = list(SECONDS)
+    lengths = list(seconds)
     if turn and not case.every_round:
         return []
     if case.grows:
         return [{10.0: PEER_S}] if one_core else [{ms: PEER_S} for ms in lengths]
-    return [{ms: SECONDS[ms] for ms in lengths[turn % 3 :] + lengths[: turn % 3]}]
+    shift = turn % len(lengths)
+    return [{ms: seconds[ms] for ms in lengths[shift:] + lengths[:shift]}]
 
 
 class _Runs:
     """Makes runs, each a process of its own, and those again that other programs disturbed."""
 
-    def __init__(self, length: int) -> None:
-        self._length = length
+    def __init__(self) -> None:
         self._repeats = REPEATS
 
-    def make(self, case: _Case, seconds: Mapping[float, float], one_core: bool) -> list[Trained]:
+    def make(self, case: _Case, work: str, seconds: Mapping[float, float], one_core: bool) -> list[Trained]:
         """One run, the least disturbed; none when it fails, which is said."""
-        found = self._once(case, seconds, one_core)
+        found = self._once(case, work, seconds, one_core)
         while found and _is_disturbed(found[-1]) and self._repeats > 0:
             self._repeats -= 1
-            found += self._once(case, seconds, one_core)
+            found += self._once(case, work, seconds, one_core)
         return sorted(found, key=lambda run: run.foreign)[:1]
 
-    def _once(self, case: _Case, seconds: Mapping[float, float], one_core: bool) -> list[Trained]:
-        words = [case.key, str(self._length), json.dumps(seconds), json.dumps(one_core)]
+    def _once(self, case: _Case, work: str, seconds: Mapping[float, float], one_core: bool) -> list[Trained]:
+        words = [case.key, work, json.dumps(seconds), json.dumps(one_core)]
         ended = subprocess.run([sys.executable, "-m", "benchmarks.training", *words], capture_output=True, text=True)
         if ended.returncode:
             left_out(case.title, (ended.stderr.strip().splitlines() or ["it failed"])[-1])

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from benchmarks.displays import Show
 from benchmarks.terminal import on_terminal
-from benchmarks.training import CASES, Loop, Work, calibrated_length, train
+from benchmarks.training import CASES, Loop, Sums, Work, calibrated_length, train
 
 STRETCH_S = 0.25
 SETTLE_S = 10.0
@@ -36,7 +36,7 @@ def run() -> None:
             os.sched_setaffinity(0, {max(cores)})
         try:
             with on_terminal(), CASES["image"]() as show:
-                work = Work(length)
+                work = Sums(length)
                 train(work, 10.0, round(SETTLE_S * 100), show)
                 for ms, seconds in SECONDS.items():
                     lines.append(_line(f"{ms:g} ms steps, {where}", _stretches(work, ms, seconds, show)))

@@ -22,6 +22,7 @@ import numpy as np
 from benchmarks import displays
 from benchmarks.measure import cpu_s_of
 from benchmarks.terminal import on_terminal
+from benchmarks.torch_step import TorchStep
 from benchmarks.workload import VALUES
 
 PASSES_PER_MS = 5
@@ -32,6 +33,11 @@ SETTLE_S = 1.5
 PROCESS_SETTLE_S = (10.0, 20.0)
 """The same, at least and at most, where a process draws: its first images."""
 _CALM = 0.10  # of a core: below this that process has begun
+
+TORCH = "torch"
+"""Instead of a length of `Sums`: steps of a training with PyTorch."""
+Work = Callable[[float], None]
+"""Works for about so many milliseconds."""
 
 CASES: dict[str, Callable[[], Any]] = {
     "bare": displays.nothing,
@@ -87,7 +93,7 @@ class Trained:
     """CPU of all programs but this process and its children meanwhile, in cores; NaN where the system does not tell."""
 
 
-class Work:
+class Sums:
     """Running sums through an array. They take as long as the processor takes for an addition after another, so that
     neither its clock's moods nor what else uses its vector units matter much; and they push other data out of the
     caches, and let go of the interpreter, as training does."""
@@ -96,32 +102,32 @@ class Work:
         self._values = np.random.default_rng(0).random(length)
         self._sums = np.empty_like(self._values)
 
-    def __call__(self, passes: int) -> None:
+    def __call__(self, ms: float) -> None:
+        """Work for ``ms`` milliseconds, as calibrated."""
         add, values, sums = np.add.accumulate, self._values, self._sums
-        for _ in range(passes):
+        for _ in range(round(ms * PASSES_PER_MS)):
             add(values, out=sums)
 
 
 def calibrated_length() -> int:
     """The length at which `PASSES_PER_MS` passes take a millisecond here."""
-    length, work = 1 << 16, Work(1 << 16)
-    passes, fastest = 50, float("inf")
+    length, ms, fastest = 1 << 16, 10.0, float("inf")
+    work = Sums(length)
     for _ in range(100):
         before = time.perf_counter()
-        work(passes)
+        work(ms)
         fastest = min(fastest, time.perf_counter() - before)
-    return round(length * passes / PASSES_PER_MS / (fastest * 1000))
+    return round(length * ms / (fastest * 1000))
 
 
 def train(work: Work, ms: float, steps: int, show: displays.Show, first: int = 0, drawing: int | None = None) -> Loop:
     """Make ``steps`` steps of ``ms`` milliseconds of work, each followed by a call of ``show``."""
-    passes = round(ms * PASSES_PER_MS)
     clock = time.thread_time_ns
     calls = 0
     theirs, queued = cpu_s_of(drawing), _queued_s()
     wall, process, thread = time.perf_counter(), time.process_time(), time.thread_time()
     for step in range(first, first + steps):
-        work(passes)
+        work(ms)
         sum(VALUES[step & 1023])  # what a step has measured is in the caches when it ends
         before = clock()
         show(step)
@@ -161,12 +167,15 @@ def drawing_process() -> int | None:
     return None
 
 
-def run(case: str, length: int, seconds: dict[float, float], one_core: bool) -> Trained:
-    """``seconds`` of work by the length of a step in milliseconds. Raises when the process that draws does not come."""
+def run(case: str, work_word: str, seconds: dict[float, float], one_core: bool) -> Trained:
+    """``work_word`` is ``torch``, or the length of `Sums`; ``seconds`` of work by the length of a step in milliseconds.
+
+    Raises when the process that draws does not come.
+    """
     if one_core:
         os.sched_setaffinity(0, [max(os.sched_getaffinity(0))])  # all that it starts is there too
     began, others = time.perf_counter(), _foreign_s()
-    work = Work(length)
+    work: Work = TorchStep() if work_word == TORCH else Sums(int(work_word))
     train(work, 10, 50, lambda step: None)  # first touch of the memory
     bare_steps = round(BARE_S * 100)
     before = train(work, 10, bare_steps, lambda step: None)
@@ -199,10 +208,10 @@ def _settle(case: str, work: Work, show: displays.Show) -> tuple[Loop, int | Non
 
 
 def main(words: list[str]) -> int:
-    """``CASE LENGTH SECONDS ONE_CORE``, the latter two as JSON; prints the `Trained` as JSON."""
-    case, length, seconds, one_core = words
+    """``CASE WORK SECONDS ONE_CORE``, the latter two as JSON; prints the `Trained` as JSON."""
+    case, work, seconds, one_core = words
     by_ms = {float(ms): float(long_s) for ms, long_s in json.loads(seconds).items()}
-    print(json.dumps(dataclasses.asdict(run(case, int(length), by_ms, json.loads(one_core)))))
+    print(json.dumps(dataclasses.asdict(run(case, work, by_ms, json.loads(one_core)))))
     return 0
 
 

@@ -6,6 +6,7 @@ import logging
 import re
 import textwrap
 
+import numpy as np
 import pytest
 
 from m.hub.hub import MetricsHub
@@ -33,6 +34,21 @@ def test_the_table_has_a_line_for_each_sink() -> None:
 
 def test_a_hub_without_sinks_says_what_was_emitted() -> None:
     assert str(HubStats(1, 0, 0, {})) == "1 snapshot emitted"
+
+
+def test_values_that_were_left_out_before_a_hub_was_made_are_not_counted_as_its_own() -> None:
+    def lossy(step: int) -> TrainingSnapshot:
+        return TrainingSnapshot(step, 0.5, custom_metrics={"many": np.ones(2)})
+
+    with MetricsHub() as first:
+        first.emit(lossy(0))
+        with MetricsHub() as second:
+            first.emit(lossy(1))
+            second.emit(lossy(2))
+            assert (first.stats().unconvertible, second.stats().unconvertible) == (3, 2)
+    with MetricsHub() as third:
+        third.emit(TrainingSnapshot(0, 0.5))
+        assert str(third.stats()) == "1 snapshot emitted"
 
 
 def test_the_end_has_a_line_for_each_sink_a_warning_only_for_those_that_missed_something(

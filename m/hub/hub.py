@@ -77,6 +77,7 @@ class MetricsHub(Delivery):
             watch_of(rule)  # raises for what is no rule
         super().__init__(bool(strict), float(close_timeout), asked)
         self._tracking: list[int] | None = None
+        self._unconvertible_before = unconvertible_count()
         try:
             for sink in sinks:
                 self.subscribe(sink)
@@ -339,7 +340,7 @@ class MetricsHub(Delivery):
         return HubStats(
             emitted=self._emitted,
             refused=self._refused,
-            unconvertible=unconvertible_count(),
+            unconvertible=unconvertible_count() - self._unconvertible_before,
             sinks={subscription.name: subscription.stats() for subscription in self.subscriptions},
             alerts=dict(self._alert_counts),
         )

@@ -37,7 +37,7 @@ class HubStats:
     refused: int
     """Emits that were no snapshot, came after ``close``, or were nested too deep."""
     unconvertible: int
-    """Values in this process that were not one number and were left out of their snapshot."""
+    """Values that were not one number and were left out of their snapshot, in this process since the hub was made."""
     sinks: dict[str, SinkStats]
     """By name of the subscription; sinks that were taken away are no longer listed."""
     alerts: dict[str, int] = field(default_factory=dict)

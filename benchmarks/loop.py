@@ -20,7 +20,7 @@ from benchmarks.measure import begin, left_out, machine, missing, remember, summ
 from benchmarks.training import TORCH, Loop, Trained, calibrated_length
 
 PEER_S = 5.0
-"""The same for a peer, whatever the length: twice what livelossplot draws after."""
+"""Work of a peer that grows, whatever the length of a step: twice what livelossplot draws after."""
 ROUNDS = 4
 REPEATS = 10
 """So many runs, at most, are made again because other programs disturbed them."""
@@ -34,7 +34,7 @@ class _Training:
     steps: str
     """What its steps are called."""
     seconds: Mapping[float, float]
-    """So much work, by the length of a step in milliseconds."""
+    """Work, by the length of a step in milliseconds."""
     without: tuple[str, ...] = ()
     """Cases that are not shown with it."""
 

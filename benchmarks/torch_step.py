@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 MS: Final = 10.0
-"""About so long a step takes on one core of 2024."""
+"""About so long a step takes on a core of the machine that the tables of the README come from."""
 _TOKENS: Final = 512
 _WIDTH: Final = 208
 
@@ -28,8 +28,8 @@ class TorchStep:
         self._loss_of = nn.functional.cross_entropy
 
     def __call__(self, ms: float) -> None:
-        """Make as many steps as take ``ms`` milliseconds, about."""
-        for _ in range(round(ms / MS)):
+        """Make as many steps as take ``ms`` milliseconds, about; one at least."""
+        for _ in range(max(round(ms / MS), 1)):
             guessed = self._model(self._text[:, :-1])
             loss = self._loss_of(guessed.flatten(0, 1), self._text[:, 1:].flatten())
             self._optimizer.zero_grad()

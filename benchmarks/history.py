@@ -22,6 +22,7 @@ from m.metrics.snapshot import TrainingSnapshot
 SHORT, LONG = 1_000_000, 10_000_000
 SPIKES = 200
 _POOL = 1024
+_NAMES = 1000
 _REFERENCE = "ours, 10^6 steps"
 
 
@@ -45,6 +46,9 @@ def run() -> None:
         times[name], sizes[name] = us, megabytes
     remember("keeping twelve numbers a step: CPU a step", times, _REFERENCE)
     remember("keeping twelve numbers a step: memory", sizes, _REFERENCE)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        us, megabytes = pool.apply(_many, (SHORT // 10,))
+    print(f"  ours, {_NAMES:,} numbers a step, {SHORT // 10:,} steps: {us:.0f} us of CPU a step, {megabytes:.0f} MB")
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         worst = pool.apply(_longest, (SHORT // 4,))
     print(f"  longest of {SHORT // 4:,} single calls: {worst:.2f} ms")
@@ -106,14 +110,18 @@ def _ours(steps: int) -> Result:
 
 
 def _measured(
-    record: Callable[[TrainingSnapshot], None], steps: int, spikes: dict[int, float] | None = None
+    record: Callable[[TrainingSnapshot], None],
+    steps: int,
+    spikes: dict[int, float] | None = None,
+    pool: list[TrainingSnapshot] | None = None,
 ) -> tuple[float, float]:
-    """Microseconds of this thread's CPU a step, and megabytes by which the process has grown."""
-    pool = [snapshot(index) for index in range(_POOL)]
+    """Microseconds of this thread's CPU a step, and megabytes by which the process has grown. The snapshots are those
+    of the ``pool``, in turn."""
+    pool = pool or [snapshot(index) for index in range(_POOL)]
     set_step, set_loss = (getattr(TrainingSnapshot, name).__set__ for name in ("step", "train_loss"))
     spikes = spikes or {}
     before, spent = _resident(), 0.0
-    for start in range(0, steps, _POOL):
+    for start in range(0, steps, len(pool)):
         now = pool[: steps - start]
         losses = [given.train_loss for given in now]
         for index, given in enumerate(now):
@@ -127,6 +135,17 @@ def _measured(
         for given, loss in zip(now, losses, strict=True):
             set_loss(given, loss)
     return spent / steps * 1e6, (_resident() - before) / 1e6
+
+
+def _many(steps: int) -> tuple[float, float]:
+    """Of `_NAMES` custom metrics what `_measured` says."""
+    load_numpy()
+    numbers = NamedHistories()
+    pool = [
+        TrainingSnapshot(0, 1.0, custom_metrics={f"metric_{name}": float(name + index) for name in range(_NAMES)})
+        for index in range(16)
+    ]
+    return _measured(numbers.record, steps, pool=pool)
 
 
 def _longest(steps: int) -> float:

@@ -16,15 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from m.metrics import buckets
-from m.metrics.history import (
-    CHUNK_POINTS,
-    FIRST_BUCKET,
-    FOLD_POINTS,
-    LEVEL_BUCKETS,
-    LEVELS,
-    RAW_POINTS,
-    History,
-)
+from m.metrics.history import AMPLE, CHUNK_POINTS, FIRST_BUCKET, NARROW, History, Room
 from m.metrics.running import Running
 
 
@@ -111,9 +103,14 @@ def test_a_copy_has_columns_of_its_own(duplicate) -> None:  # type: ignore[no-un
 # -- long runs
 
 
-def long_history(values: list[float], steps: list[float] | None = None, every: int = 2048) -> History:
+ROOMS = [pytest.param(AMPLE, id="ample"), pytest.param(NARROW, id="narrow")]
+
+
+def long_history(
+    values: list[float], steps: list[float] | None = None, every: int = 2048, room: Room = AMPLE
+) -> History:
     """A history that folds as `NamedHistories` has it fold."""
-    history = History()
+    history = History(room)
     for at, (step, value) in enumerate(zip(range(len(values)) if steps is None else steps, values, strict=True)):
         history.append(step, value)
         if at % every == every - 1:
@@ -140,27 +137,34 @@ def bytes_of(history: History) -> int:
 
 def test_a_short_run_is_raw_and_loads_no_numpy() -> None:
     code = (
-        "import sys; from m.metrics.history import History, RAW_POINTS, FOLD_POINTS; history = History()\n"
-        "for step in range(RAW_POINTS + FOLD_POINTS - 1): history.append(step, 1.0)\n"
+        "import sys; from m.metrics.history import AMPLE, History; history = History()\n"
+        "for step in range(AMPLE.raw + AMPLE.fold - 1): history.append(step, 1.0)\n"
         "history.fold(); history.summary(); loaded = 'numpy' in sys.modules\n"
         "history.append(step, 1.0); history.fold(); sys.exit(loaded or 'numpy' not in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_a_long_run_keeps_its_newest_points_raw() -> None:
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_are_made_of_whole_chunks(room: Room) -> None:
+    assert room.raw % CHUNK_POINTS == room.fold % CHUNK_POINTS == 0
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_long_run_keeps_its_newest_points_raw(room: Room) -> None:
     values = [float(value) for value in range(100_000)]
-    history = long_history(values)
+    history = long_history(values, room=room)
     assert len(history) == 100_000
     steps, kept = history.columns()
-    assert RAW_POINTS <= len(kept) < RAW_POINTS + FOLD_POINTS + 2048
+    assert room.raw <= len(kept) < room.raw + room.fold + 2048
     assert list(kept) == list(steps) == values[-len(kept) :]
     assert list(history.columns(newest=3)[1]) == values[-3:]
     assert history.kept(3).start == 99_997
 
 
-def test_buckets_and_raw_points_are_the_whole_run_without_a_gap() -> None:
-    history = long_history([0.0] * 100_000)
+@pytest.mark.parametrize("room", ROOMS)
+def test_buckets_and_raw_points_are_the_whole_run_without_a_gap(room: Room) -> None:
+    history = long_history([0.0] * 100_000, room=room)
     table = table_of(history)
     assert table[buckets.START, 0] == 0
     ends = table[buckets.START] + table[buckets.COUNT]
@@ -170,34 +174,86 @@ def test_buckets_and_raw_points_are_the_whole_run_without_a_gap() -> None:
 
 
 @pytest.mark.fault("H1")
-def test_memory_does_not_grow_with_the_run() -> None:
+@pytest.mark.parametrize(("room", "most_bytes"), [(AMPLE, 1_200_000), (NARROW, 200_000)], ids=["ample", "narrow"])
+def test_memory_does_not_grow_with_the_run(room: Room, most_bytes: int) -> None:
     """Three million points, in folds of many at once: the last level has doubled its buckets several times."""
-    history = History()
+    history = History(room)
     most = 0
-    fresh = array("d", np.random.default_rng(0).normal(size=30 * FOLD_POINTS))
+    fresh = array("d", np.random.default_rng(0).normal(size=60 * 3072))
     for turn in range(17):
         start = turn * len(fresh)
         history._newest.extend(alternating(range(start, start + len(fresh)), fresh))
         history.fold()
         most = max(most, max(level.shape[1] for level in history.kept().folded.levels))
-        assert table_of(history)[buckets.COUNT].max() <= len(history) / LEVEL_BUCKETS  # and no coarser than it must be
+        assert table_of(history)[buckets.COUNT].max() <= len(history) / room.buckets  # and no coarser than it must be
     assert len(history) > 3_000_000
-    assert history.kept().folded.coarsest > FIRST_BUCKET << (LEVELS - 1)
-    assert len(history.kept().folded.levels) == LEVELS
-    assert most <= 2 * LEVEL_BUCKETS
-    assert bytes_of(history) < 1_200_000
+    assert history.kept().folded.coarsest > FIRST_BUCKET << (room.levels - 1)
+    assert len(history.kept().folded.levels) == room.levels
+    assert most <= 2 * room.buckets
+    assert bytes_of(history) < most_bytes
 
 
+@pytest.mark.parametrize("room", ROOMS)
 @pytest.mark.parametrize("length", [1, 2, 3, 17, 100])
-def test_memory_is_bounded_however_often_steps_go_back(length: int) -> None:
+def test_memory_is_bounded_however_often_steps_go_back(length: int, room: Room) -> None:
     values = [float(at % 7) for at in range(120_000)]
-    history = long_history(values, [float(at % length) if length > 1 else -float(at) for at in range(120_000)])
+    steps = [float(at % length) if length > 1 else -float(at) for at in range(120_000)]
+    history = long_history(values, steps, room=room)
     table = table_of(history)
-    assert max(level.shape[1] for level in history.kept().folded.levels) <= 3 * LEVEL_BUCKETS
+    assert max(level.shape[1] for level in history.kept().folded.levels) <= 3 * room.buckets
     assert table[buckets.COUNT].sum() == history.kept().start
     within = table[buckets.CROSSED] == 0.0  # only marked buckets hold a step that goes back
     spans = table[buckets.LATEST, within] - table[buckets.EARLIEST, within]
     assert (spans == table[buckets.COUNT, within] - 1).all()
+
+
+@pytest.mark.parametrize("before", [3_000, 16_000, 60_000, 700_000])
+def test_room_that_is_taken_away_is_given_up_and_nothing_is_lost(before: int) -> None:
+    """What stood out stays, figures stay exact, and the run is as fine as if there had been no more room before."""
+    values = np.random.default_rng(before).normal(size=before + 20_000).tolist()
+    spikes = {at: 100.0 + at for at in (before // 3, before - 1, before + 9_000)}
+    for at, value in spikes.items():
+        values[at] = value
+    history = long_history(values[:before])
+    history.room = NARROW
+    for step in range(before, len(values)):
+        history.append(step, values[step])
+        if step % 2048 == 2047:
+            history.fold()
+    assert bytes_of(history) < 200_000
+    table, kept = table_of(history), history.kept()
+    assert len(kept.folded.levels) == 1
+    assert (table[buckets.START, 1:] == (table[buckets.START] + table[buckets.COUNT])[:-1]).all()
+    assert table[buckets.COUNT].sum() == kept.start
+    always_narrow = table_of(long_history(values, room=NARROW))
+    assert table[buckets.COUNT].max() <= 2 * always_narrow[buckets.COUNT].max()
+    tops = set(table[buckets.GREATEST + 2].tolist()) | set(kept.values)
+    assert all(value in tops for value in spikes.values())
+    summary = history.summary()
+    assert (summary.count, summary.max, summary.min) == (len(values), max(values), min(values))
+    assert summary.mean == pytest.approx(statistics.fmean(values))
+
+
+def test_room_that_is_given_back_is_used_again() -> None:
+    values = np.random.default_rng(0).normal(size=200_000).tolist()
+    history = long_history(values[:100_000], room=NARROW)
+    coarse = table_of(history)[buckets.COUNT].max()
+    history.room = AMPLE
+    for step in range(100_000, len(values)):
+        history.append(step, values[step])
+        if step % 2048 == 2047:
+            history.fold()
+    table = table_of(history)
+    assert table[buckets.COUNT].sum() == history.kept().start
+    assert table[buckets.COUNT].max() == coarse
+    assert len(history.columns()[0]) >= AMPLE.raw
+
+
+def test_a_copy_has_the_same_room() -> None:
+    history = long_history([1.0] * 30_000, room=NARROW)
+    for copied in (copy.deepcopy(history), pickle.loads(pickle.dumps(history))):
+        assert copied.room == NARROW
+        assert copied.columns() == history.columns()
 
 
 def test_few_segments_are_never_put_together() -> None:
@@ -268,10 +324,10 @@ def test_a_copy_of_a_long_history_goes_its_own_way(duplicate) -> None:  # type: 
     assert len(copied) == 50_000
     assert copied.summary() == history.summary()
     before = len(history.kept().steps)
-    for step in range(2 * FOLD_POINTS):
+    for step in range(2 * AMPLE.fold):
         copied.append(50_000 + step, 1000.0)
     copied.fold()
-    assert len(copied) == 50_000 + 2 * FOLD_POINTS
+    assert len(copied) == 50_000 + 2 * AMPLE.fold
     assert copied.summary().max == 1000.0
     assert (len(history), len(history.kept().steps), history.summary().max) == (50_000, before, 99.0)
 
@@ -315,11 +371,11 @@ def test_a_reader_never_sees_chunks_that_are_half_moved_into_buckets() -> None:
             super().__delitem__(which)
 
     history._chunks = SlowList()
-    length = RAW_POINTS + FOLD_POINTS
+    length = AMPLE.raw + AMPLE.fold
     history._newest.extend(alternating(range(length), range(length)))
     history.fold()
     reader.join()
-    assert seen == [(length, FOLD_POINTS, FOLD_POINTS, FOLD_POINTS)]
+    assert seen == [(length, AMPLE.fold, AMPLE.fold, AMPLE.fold)]
 
 
 def test_the_newest_points_are_had_wherever_they_stand() -> None:

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from m.metrics.history import FOLD_POINTS, RAW_POINTS, Folded
-from m.metrics.named import MAX_METRICS, NamedHistories, expert_name, expert_of
+from m.metrics.history import AMPLE, NARROW, Folded
+from m.metrics.named import MAX_METRICS, MOST_AMPLE, NamedHistories, expert_name, expert_of
 from m.metrics.snapshot import TrainingSnapshot, snapshot_of
 
 
@@ -157,8 +157,37 @@ def test_raw_points_are_bounded_for_every_kind_of_number() -> None:
     found = numbers.histories()
     assert {len(found[name]) for name in ("train_loss", "batch_size", "expert_1", "load_balance")} == {40_000}
     assert len(found["late_0"]) == 32_000
-    assert RAW_POINTS + FOLD_POINTS <= longest < 2 * RAW_POINTS
-    assert min(len(history.columns()[0]) for history in found.values() if len(history) > RAW_POINTS) >= RAW_POINTS
+    assert AMPLE.raw + AMPLE.fold <= longest < 2 * AMPLE.raw
+    assert min(len(history.columns()[0]) for history in found.values() if len(history) > AMPLE.raw) >= AMPLE.raw
+
+
+@pytest.mark.fault("H1")
+@pytest.mark.parametrize("kind", ["custom metrics", "experts", "layers"])
+def test_each_of_hundreds_gets_narrow_room_and_the_fields_keep_theirs(kind: str) -> None:
+    numbers = NamedHistories(settings={"batch_size"}, clock=ticking())
+    names = [f"name_{index}" for index in range(MOST_AMPLE + 1)]
+
+    def record(step: int, many: int) -> None:
+        given: dict[str, Any] = {"custom_metrics": dict.fromkeys(names[:many], 1.0)}
+        if kind == "experts":
+            given = {"expert_utilization": dict.fromkeys(range(many), 1.0)}
+        elif kind == "layers":  # of which each has two indicators
+            given = {"expert_utilization": {name: {0: 0.5, 1: 0.5} for name in names[: many // 2]}}
+        numbers.record(TrainingSnapshot(step, 1.0, batch_size=4, **given))
+
+    for step in range(20_000):
+        record(step, MOST_AMPLE)
+    before = numbers.histories()
+    assert {history.room for history in before.values()} == {AMPLE}
+    for step in range(20_000, 40_000):
+        record(step, MOST_AMPLE + 2)
+    now = numbers.histories()
+    always_ample = {"train_loss", "batch_size", "samples_per_sec", "expert_entropy", "load_balance"}
+    always_ample |= {"load_balance_worst", "dead_experts"}
+    for name, history in now.items():
+        assert history.room == (AMPLE if name in always_ample else NARROW), name
+        assert len(history.columns()[0]) < history.room.raw + history.room.fold + 2048, name
+    assert all(now[name] is history for name, history in before.items())  # none began anew
 
 
 def test_one_snapshot_in_a_thousand_waits_for_folds_and_for_a_dozen_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,9 +213,9 @@ def test_one_snapshot_in_a_thousand_waits_for_folds_and_for_a_dozen_at_most(monk
 def test_thousands_of_metrics_are_folded_too() -> None:
     numbers = NamedHistories()
     for history in numbers._all:
-        for step in range(RAW_POINTS + FOLD_POINTS):
+        for step in range(AMPLE.raw + AMPLE.fold):
             history.append(step, 1.0)
     numbers._all.extend(numbers._all[:1] * 10_000)
     for step in range(3000):
         numbers.record(TrainingSnapshot(20_000 + step, None))
-    assert max(len(history.columns()[0]) for history in numbers._all) == RAW_POINTS
+    assert max(len(history.columns()[0]) for history in numbers._all) == AMPLE.raw

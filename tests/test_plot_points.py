@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from long_runs import grow
 
-from m.metrics.history import FIRST_BUCKET, FOLD_POINTS, RAW_POINTS, History
+from m.metrics.history import AMPLE, FIRST_BUCKET, History
 from sinks.plotting.heatmap import MOST_COLUMNS, load_table
 from sinks.plotting.points import MOST_POINTS, Points, points_of
 
@@ -109,7 +109,7 @@ def test_looking_changes_nothing() -> None:
         np.testing.assert_array_equal(one.y, other.y)
 
 
-@pytest.mark.parametrize("newest", [1, 2_000, 5_000, RAW_POINTS])
+@pytest.mark.parametrize("newest", [1, 2_000, 5_000, AMPLE.raw])
 def test_a_window_within_the_raw_points_has_exactly_its_points(newest: int) -> None:
     values = noise(200_000)
     points = points_of(grow(History(), values), newest=newest)
@@ -124,7 +124,7 @@ def test_a_longer_window_is_as_fine_as_a_run_of_its_length(newest: int) -> None:
     history = grow(History(), noise(1_000_000))
     sizes = set()
     for _ in range(20):
-        points = points_of(grow(history, noise(FOLD_POINTS // 3)), newest=newest)
+        points = points_of(grow(history, noise(AMPLE.fold // 3)), newest=newest)
         sizes.add(points.together)
         assert newest * 0.99 - FIRST_BUCKET <= points.count <= newest
     assert len(sizes) == 1

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from m.metrics.history import History
+from m.metrics.history import AMPLE, NARROW, History
 from m.metrics.named import NamedHistories
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.plotting.automatic import AutomaticLayout
@@ -226,6 +226,27 @@ def test_a_history_that_is_replaced_is_told_anew() -> None:
     other.append(5, 5.0)
     assert run.tell() == [SERIES, POINTS]
     assert run.mirrored() == {"train_loss": [5.0]}
+
+
+def test_a_history_with_narrow_room_has_it_on_both_sides() -> None:
+    """From the moment in which it gets it, and what was told before is there as well."""
+    run = Run()
+    for step in range(30_000):
+        run.record(step, float(step), accuracy=-float(step))
+        if step % 5000 == 4999:
+            run.tell()
+        if step == 14_999:
+            run.numbers.histories()["accuracy"].room = NARROW
+    assert run.tell() == []
+    seen = run.mirror.seen()
+    assert seen is not None
+    assert seen[2]["train_loss"].room == AMPLE
+    narrow = seen[2]["accuracy"]
+    assert narrow.room == NARROW
+    assert len(narrow) == 30_000
+    assert len(narrow.columns()[0]) < NARROW.raw + NARROW.fold
+    assert len(narrow.kept().folded.levels) == 1
+    assert (narrow.summary().max, narrow.summary().min) == (0.0, -29_999.0)
 
 
 def long_history(points: int, *, spike_at: int) -> History:

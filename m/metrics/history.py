@@ -19,19 +19,34 @@ if TYPE_CHECKING:
 
 Appender: TypeAlias = Callable[[float], None]
 
-RAW_POINTS: Final = 8192
-"""At least so many newest points are kept one by one."""
-FOLD_POINTS: Final = 6144
-"""Points go into buckets by multiples of this."""
 CHUNK_POINTS: Final = 512
 """Raw points stand in chunks of so many: a column of all of them would be moved whenever it outgrows its place, and in
-a run those of all metrics do so at the same step. `RAW_POINTS` and `FOLD_POINTS` are multiples of it."""
+a run those of all metrics do so at the same step."""
 FIRST_BUCKET: Final = 32
 """Points of the smallest buckets."""
-LEVELS: Final = 7
-"""The buckets of each level hold twice the points of those of the level before, but of the last as many as it takes."""
-LEVEL_BUCKETS: Final = 256
-"""A level that has more than twice as many buckets hands on all but about so many of them, merged in pairs."""
+
+
+@dataclass(slots=True, frozen=True)
+class Room:
+    """How much of a metric is kept however long the run gets."""
+
+    raw: int
+    """At least so many newest points are kept one by one; a multiple of `CHUNK_POINTS`."""
+    fold: int
+    """Points go into buckets by multiples of this, which is a multiple of `CHUNK_POINTS`."""
+    levels: int
+    """The buckets of each level hold twice the points of those of the level before, but of the last as many as it
+    takes."""
+    buckets: int
+    """A level that has more than twice as many buckets hands on all but about so many of them, merged in pairs; the
+    last one merges its own."""
+
+
+AMPLE: Final = Room(raw=8192, fold=6144, levels=7, buckets=256)
+"""At most about 1.1 MB."""
+NARROW: Final = Room(raw=1024, fold=3072, levels=1, buckets=256)
+"""At most about 0.2 MB: for metrics by the hundred. The whole run is resolved as finely as in ample room, but no part
+of it better than another, the newest points aside."""
 
 # A fold moves points within microseconds, unless its thread has to wait for a core.
 _PAUSE_S: Final = 0.0005
@@ -66,11 +81,11 @@ class Folded:
     """The step of the last of them."""
     levels: tuple[Floats, ...] = ()
     """Tables of `m.metrics.buckets`, the finest and newest first."""
-    coarsest: int = FIRST_BUCKET << (LEVELS - 1)
-    """Points of a bucket of the last level."""
+    coarsest: int = FIRST_BUCKET
+    """Points of a bucket of the last level, once there is one; never less than those of any other bucket."""
 
-    def with_points(self, steps: array[float], values: array[float]) -> Folded:
-        """With the next points of the run, `FOLD_POINTS` or a multiple of them."""
+    def with_points(self, steps: array[float], values: array[float], room: Room) -> Folded:
+        """With the next points of the run, ``room.fold`` or a multiple of them."""
         import numpy as np
 
         from m.metrics import buckets
@@ -82,25 +97,29 @@ class Folded:
         else:
             smallest, largest = fresh[buckets.LEAST + 2].min(), fresh[buckets.GREATEST + 2].max()
             running = self.running.with_batch(len(values), values, float(smallest), float(largest))
+        last = room.levels - 1
         levels = list(self.levels)
+        if len(levels) > room.levels:  # there was more room before
+            levels[last:] = [np.concatenate(levels[last:][::-1], axis=1)]
         coarsest = self.coarsest
-        for level in range(LEVELS):
+        for level in range(room.levels):
             if level == len(levels):
                 levels.append(fresh)
             else:
                 levels[level] = np.concatenate((levels[level], fresh), axis=1)
-            if level == LEVELS - 1:
+            if level == last:
                 levels[level] = buckets.merged(levels[level], coarsest)
             table = levels[level]
-            if table.shape[1] <= 2 * LEVEL_BUCKETS:
+            if table.shape[1] <= 2 * room.buckets:
                 break
-            if level == LEVELS - 1:
+            if level == last:
                 points, borders = int(table[buckets.COUNT].sum()), int(table[buckets.BORDER].sum())
-                coarsest, across = buckets.cell_size(points, borders, 2 * coarsest, 2 * LEVEL_BUCKETS - 1)
+                coarsest, across = buckets.cell_size(points, borders, 2 * coarsest, 2 * room.buckets - 1)
                 levels[level] = buckets.merged(table, coarsest, across=across)
             else:
                 size = FIRST_BUCKET << (level + 1)  # what is handed on ends where a pair of cells does
-                whole = table[buckets.START, -LEVEL_BUCKETS] // size * size
+                coarsest = max(coarsest, size)
+                whole = table[buckets.START, -room.buckets] // size * size
                 old = int(np.searchsorted(table[buckets.START], whole))
                 across = bool(table[buckets.BORDER, :old].sum() > old // 4)
                 fresh = buckets.merged(table[:, :old], size, across=across)
@@ -126,20 +145,20 @@ class History:
     ``append`` and ``fold`` are for one thread at a time; everything else may be called from another at any time.
     ``fold`` moves older points into buckets that keep the first, least, greatest and last point of each stretch, and
     what was not finite. Who calls it every few thousand appends, as `NamedHistories` does, holds at most about 1.1 MB
-    of a metric however long the run gets: its raw points and `LEVELS` tables of up to 512 buckets of 224 bytes.
-    Count, extremes and mean stay exact (`summary`).
+    of a metric however long the run gets: its raw points and seven tables of up to 512 buckets of 224 bytes.
+    In narrow `Room` it is a fifth of that. Count, extremes and mean stay exact (`summary`).
 
-    The newer, the finer: a level's buckets hold twice the points of those before it, so that the newest 20 thousand
-    points are as well resolved as the whole run. The last level doubles its buckets whenever it is full.
+    The newer, the finer: in ample room a level's buckets hold twice the points of those before it, so that the newest
+    20 thousand points are as well resolved as the whole run. The last level doubles its buckets whenever it is full.
 
     A step that goes backwards begins a new bucket. Where more than a quarter of the buckets that a level hands on
     begin that way, they are put together regardless, so that memory is bounded; those that hold such a step are
     marked, and their points are drawn without a line between them.
     """
 
-    __slots__ = ("_chunks", "_folded", "_newest", "_seen", "_version", "appender")
+    __slots__ = ("_chunks", "_folded", "_newest", "_seen", "_version", "appender", "room")
 
-    def __init__(self) -> None:
+    def __init__(self, room: Room = AMPLE) -> None:
         # Value, step, value, step, ... in one column: two would be twice the memory that a step of training has to
         # fetch, whose own work has pushed it out of the processor's caches.
         self._newest = array("d")
@@ -150,11 +169,14 @@ class History:
         self.appender: Appender = self._newest.append
         """What `append` is made of, for loops that count nanoseconds: call it with the value, then with the step, both
         of which must be what a float can hold. Whoever is interrupted in between calls `mend`."""
+        self.room = room
+        """May be changed at any time by the thread that appends; one that has become smaller is kept to little by
+        little, fold by fold."""
 
     @classmethod
-    def restored(cls, kept: Kept) -> History:
+    def restored(cls, kept: Kept, room: Room = AMPLE) -> History:
         """A history that holds what another one kept: all of it, if ``kept`` was taken without ``newest``."""
-        history = cls()
+        history = cls(room)
         history._folded = kept.folded
         history.extend(kept.steps, kept.values)
         return history
@@ -177,7 +199,7 @@ class History:
             raise ValueError(f"as many steps as values are needed, not {len(steps)} and {len(values)}")
         done = 0
         while done < len(steps):
-            end = done + max(RAW_POINTS + FOLD_POINTS - self._raw(), 1)
+            end = done + max(self.room.raw + self.room.fold - self._raw(), 1)
             points = array("d", bytes(16 * len(steps[done:end])))
             points[::2], points[1::2] = values[done:end], steps[done:end]
             self._newest.extend(points)
@@ -185,8 +207,8 @@ class History:
             done = end
 
     def fold(self) -> None:
-        """Move older points into buckets when there are many more than `RAW_POINTS`; else into chunks at most. Takes
-        about half a millisecond for `FOLD_POINTS`; the first time of a process also what it takes to load NumPy."""
+        """Move older points into buckets when there are many more than the `room` is for; else into chunks at most.
+        Takes about half a millisecond; the first time of a process also what it takes to load NumPy."""
         while len(self._newest) >= 2 * CHUNK_POINTS:
             chunk = _columns(self._newest, CHUNK_POINTS)
             # CPython handles signals at calls and jumps only: no Ctrl-C comes between these lines
@@ -196,11 +218,12 @@ class History:
                 del self._newest[: 2 * CHUNK_POINTS]
             finally:
                 self._version += 1
-        count = (self._raw() - RAW_POINTS) // FOLD_POINTS * FOLD_POINTS
+        room = self.room
+        count = (self._raw() - room.raw) // room.fold * room.fold
         if count <= 0:
             return
         chunks = count // CHUNK_POINTS
-        folded = self._folded.with_points(*_joined(self._chunks[:chunks]))
+        folded = self._folded.with_points(*_joined(self._chunks[:chunks]), room)
         self._version += 1
         try:
             self._folded = folded
@@ -213,7 +236,7 @@ class History:
 
     def __reduce__(self) -> tuple[object, ...]:
         # a copied or unpickled history must append to its own column, not through the appender of this one
-        return (History.restored, (self.kept(),))
+        return (History.restored, (self.kept(), self.room))
 
     def __len__(self) -> int:
         """Points recorded so far, those in buckets included."""
@@ -247,7 +270,7 @@ class History:
 
     def columns(self, newest: int | None = None) -> tuple[array[float], array[float]]:
         """Copies of the steps and values, of the ``newest`` points or of all, as far as they are raw: that is all in
-        the first `RAW_POINTS` of a run, and at least the newest `RAW_POINTS` later."""
+        the first thousands of a run, and at least the newest ones later (`Room.raw`)."""
         kept = self.kept(newest)
         return kept.steps, kept.values
 

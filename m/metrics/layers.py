@@ -45,7 +45,8 @@ class LayerHistories:
     Up to `AT_EVERY_STEP` loads are read at each step. More are read as often as `SHARE` of the time pays for: of 48
     layers of 1,024 experts every five seconds or so, all layers as of the same step, a few of them at each step (all
     at once where steps take that long). What stands between two of those steps is not in the histories. A history
-    holds at most about 1.1 MB (`History`), after more than a hundred thousand points; a layer has two.
+    holds at most about 1.1 MB, after more than a hundred thousand points, or 0.2 MB where there are many
+    (`NamedHistories`); a layer has two.
 
     ``clock`` gives seconds and never goes back.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from m.metrics.history import History
+from m.metrics.history import AMPLE, NARROW, History
 from sinks.plotting.protocol import (
     KEPT,
     POINTS,
@@ -43,12 +43,13 @@ class Mirror:
         elif kind == KEPT:
             number, everything = read_kept(body)
             with self._lock:
-                self._histories[self._names[number]] = History.restored(everything)
+                name = self._names[number]
+                self._histories[name] = History.restored(everything, self._histories[name].room)
         elif kind == SERIES:
             words = read_words(body)
             with self._lock:
                 self._names[int(words["id"])] = words["name"]
-                self._histories[words["name"]] = History()
+                self._histories[words["name"]] = History(NARROW if words["narrow"] else AMPLE)
         elif kind == SHOW:
             told = read_show(body)
             with self._lock:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from m.metrics.history import History
+from m.metrics.history import NARROW, History, Room
 from m.metrics.named import NamedHistories
 from sinks.plotting.plan import Plan
 from sinks.plotting.protocol import RUN, SERIES, Show, kept, points, show, words
@@ -25,6 +25,7 @@ class _Told:
 
     number: int
     history: History
+    room: Room
     position: int = 0
 
 
@@ -55,7 +56,7 @@ class News:
         drawn = [name for name in drawn_names(plan) if name in histories]
         for name in drawn:
             told = self._told.get(name)
-            if told is None or told.history is not histories[name]:
+            if told is None or told.history is not histories[name] or told.room != histories[name].room:
                 yield self._begin(name, histories[name])
         now = Show(plan, shown.title, shown.newest, shown.alerts, shown.room, shown.second, shown.style)
         if now != self._show:
@@ -65,9 +66,9 @@ class News:
             yield from self._points(name)
 
     def _begin(self, name: str, history: History) -> bytes:
-        self._told[name] = _Told(self._next_number, history)
+        told = self._told[name] = _Told(self._next_number, history, history.room)
         self._next_number += 1
-        return words(SERIES, {"id": self._told[name].number, "name": name})
+        return words(SERIES, {"id": told.number, "name": name, "narrow": told.room == NARROW})
 
     def _points(self, name: str) -> Iterator[bytes]:
         told = self._told[name]

@@ -1,9 +1,11 @@
+import itertools
 import math
+import sys
 from typing import Any
 
 import pytest
 
-from m.metrics.history import AMPLE, NARROW, Folded
+from m.metrics.history import AMPLE, NARROW, Folded, History
 from m.metrics.named import MAX_METRICS, MOST_AMPLE, NamedHistories, expert_name, expert_of
 from m.metrics.snapshot import TrainingSnapshot, snapshot_of
 
@@ -62,6 +64,80 @@ def test_a_ctrl_c_between_a_value_and_its_step_mixes_up_no_later_one(name: str, 
     points = {name: list(zip(*history.columns(), strict=True)) for name, history in numbers.histories().items()}
     assert [point for point in points["train_loss"] if point[0] != 2] == [(1.0, 0.25), (3.0, 0.0625)]
     assert points["accuracy"] == [(1.0, 0.5), (3.0, 1.0)]
+
+
+def assert_goes_on(numbers: NamedHistories) -> None:
+    """Later points are whole, whatever became of those of step 2; and points are still folded."""
+    for step in (3, 4):
+        numbers.record(snapshot_of({"train_loss": 0.5, "val_loss": 0.25, "accuracy": 0.75}, step))
+    for name, value in (("train_loss", 0.5), ("val_loss", 0.25), ("accuracy", 0.75)):
+        steps, values = numbers.histories()[name].columns()
+        found = [point for point in zip(steps, values, strict=True) if point[0] != 2.0]
+        assert found == [(1.0, value), (3.0, value), (4.0, value)]
+    assert numbers._until_fold > 0
+
+
+@pytest.mark.parametrize("folds", [False, True])
+def test_a_ctrl_c_at_any_line_mixes_up_no_later_point(folds: bool) -> None:
+    struck = 0
+    for lines in itertools.count():
+        numbers = NamedHistories()
+        numbers.record(snapshot_of({"train_loss": 0.5, "val_loss": 0.25, "accuracy": 0.75}, 1))
+        if folds:
+            numbers._until_fold = 1
+        left = [lines]
+
+        def trace(frame: Any, event: str, _: Any, left: list[int] = left) -> Any:
+            if not frame.f_code.co_filename.endswith(("named.py", "history.py")):
+                return None
+            if event == "line":
+                left[0] -= 1
+                if left[0] < 0:
+                    raise KeyboardInterrupt
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            numbers.record(snapshot_of({"train_loss": 0.125, "val_loss": 0.125, "accuracy": 0.125}, 2))
+        except KeyboardInterrupt:
+            struck += 1
+        finally:
+            sys.settrace(before)
+        assert_goes_on(numbers)
+        if left[0] >= 0:
+            break
+    assert struck > 30
+
+
+@pytest.mark.parametrize("mended", range(12))
+def test_a_second_ctrl_c_while_the_first_is_mended_mixes_up_no_later_point(
+    mended: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = NamedHistories()
+    numbers.record(snapshot_of({"train_loss": 0.5, "val_loss": 0.25, "accuracy": 0.75}, 1))
+    value_alone = numbers.histories()["val_loss"]
+    appenders = numbers._field_appenders
+
+    def struck(number: float) -> None:
+        value_alone.appender(number)
+        raise KeyboardInterrupt
+
+    mend, left = History.mend, [mended]
+
+    def struck_again(history: History) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        mend(history)
+
+    numbers._field_appenders = (appenders[0], struck, *appenders[2:])
+    with monkeypatch.context() as patch:
+        patch.setattr(History, "mend", struck_again)
+        with pytest.raises(KeyboardInterrupt):
+            numbers.record(snapshot_of({"train_loss": 0.125, "val_loss": 0.125, "accuracy": 0.125}, 2))
+    numbers._field_appenders = appenders
+    assert_goes_on(numbers)
 
 
 @pytest.mark.fault("F12")

@@ -83,6 +83,7 @@ class NamedHistories:
         self._ample: list[History] | None = []  # of those without a number; None when there were too many
         self._next = 0
         self._until_fold = _FOLD_EVERY
+        self._interrupted = False
         self._field_appenders = tuple(history.appender for history in self._fields.values())
         self._custom_appenders: dict[str, Appender] = {}
         self._expert_appenders: dict[int, Appender] = {}
@@ -151,8 +152,9 @@ class NamedHistories:
                     if number is not None:
                         history.append(at, number)
         except BaseException:  # Ctrl-C, perhaps between a value and its step
-            for history in self._all:
-                history.mend()
+            self._interrupted = True  # should a second one come before all is mended, the next snapshot sees to it
+            self._until_fold = 1
+            self._mend()
             raise
 
     def histories(self) -> dict[str, History]:
@@ -224,11 +226,18 @@ class NamedHistories:
 
     def _fold(self) -> None:
         """Give the next histories their turn, and say after how many snapshots the ones after them have theirs."""
+        if self._interrupted:
+            self._mend()
         turns = min(-(-len(self._all) // _FOLD_TOGETHER), _FOLD_EVERY)
         self._until_fold = _FOLD_EVERY // turns
         for _ in range(-(-len(self._all) // turns)):
             self._next = (self._next + 1) % len(self._all)
             self._all[self._next].fold()
+
+    def _mend(self) -> None:
+        for history in self._all:
+            history.mend()
+        self._interrupted = False
 
     def _begin(self, name: str) -> Appender:
         """Start the history of a custom metric that is seen for the first time."""

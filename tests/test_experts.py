@@ -205,3 +205,16 @@ def test_the_change_over_layers_is_the_mean_of_those_in_both() -> None:
     first, second = (TrainingSnapshot(0, 1.0, expert_utilization=each).expert_utilization for each in (before, now))
     assert load_change(first, second) == pytest.approx(0.5)
     assert load_change({}, second) is None
+
+
+@pytest.mark.parametrize("times", [1, 60])
+def test_rounding_does_not_decide_about_exactly_that_much(times: int) -> None:
+    """Two fair shares are overloaded and a twentieth is not dead, in few loads and in many (by NumPy)."""
+    loads = [8, 8, 0, 0, 7, 0, 0, 12, 5, 0] * times
+    balance = expert_balance(dict(enumerate(map(float, loads))))
+    assert balance is not None
+    assert balance.overloaded == tuple(place for place, load in enumerate(loads) if load >= 8)
+    loads = [2, 79, 61, 30, 60, 26, 45, 17] * times
+    balance = expert_balance(dict(enumerate(map(float, loads))))
+    assert balance is not None
+    assert balance.dead == ()

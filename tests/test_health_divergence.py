@@ -52,3 +52,11 @@ def test_a_spike_that_comes_back_is_no_divergence() -> None:
     values = list(learned)
     values[500:515] = [40.0] * 15
     assert raised(Divergence(), losses(values)) == []
+
+
+def test_a_loss_that_is_back_is_not_said_to_stay_away() -> None:
+    """Away for a while, and back in the middle of the block of losses that is looked at."""
+    for length in range(1, 40):
+        values = noisy(lambda step, length=length: 10.0 if 800 <= step < 800 + length else 1.0, 1200)  # type: ignore[misc]
+        for alert in raised(Divergence(), losses(values)):
+            assert values[alert.step] > 5.0

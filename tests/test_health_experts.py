@@ -111,3 +111,32 @@ def test_experts_are_watched_in_each_layer(as_given: Any) -> None:
     assert alert.message.endswith("since step 0: layer 1: expert 1; layer 2: experts 1, 2, 3")
     (alert,) = raised(CollapsedRouting(), experts([as_given(layers)] * 60))
     assert alert.message == "layer 2 uses 4 experts as if there were 1.0"
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.005, 0.02, 0.05, 0.1])
+def test_an_expert_that_is_seldom_chosen_is_told_once_however_long_it_goes_on(weight: float) -> None:
+    """Where a fair expert gets one token a step, a single token is no life."""
+    few = experts(routed([weight, *[1.0] * 63], 64, 10_000))
+    (alert,) = raised(DeadExperts(), few)
+    assert alert.message.startswith("expert 0 of 64")
+
+
+@pytest.mark.parametrize(("n", "tokens"), [(64, 16), (256, 64), (128, 64)])
+def test_a_validation_with_many_tokens_does_not_stand_for_the_steps_with_few(n: int, tokens: int) -> None:
+    dealt: list[Any] = routed([1.0] * n, tokens, 3000)
+    dealt[504] = dict.fromkeys(range(n), 100_000 / n)
+    dealt[505] = {**dealt[504], 0: 3.0}
+    assert raised(DeadExperts(), experts(dealt)) == []
+    assert raised(CollapsedRouting(), experts(dealt)) == []
+
+
+def test_routing_at_the_border_of_collapse_is_told_once() -> None:
+    """Half of the experts do nearly all, and a little more or less from time to time."""
+    course = [
+        each
+        for turn in range(20)
+        for each in routed([1.0] * 32 + [0.0 if turn % 2 else 0.02] * 32, 4096, 100, seed=turn)
+    ]
+    assert len(raised(CollapsedRouting(), experts(course))) == 1
+    recovered = [*course[:200], *routed([1.0] * 64, 4096, 200), *course[:200]]
+    assert len(raised(CollapsedRouting(), experts(recovered))) == 2

@@ -61,3 +61,10 @@ def test_a_gradient_that_stays_non_finite_is_one_alert() -> None:
 def test_a_count_is_a_positive_whole_number(given: object) -> None:
     with pytest.raises((TypeError, ValueError), match="in_a_row must be"):
         NonFiniteGradient(in_a_row=given)  # type: ignore[arg-type]
+
+
+def test_a_short_recovery_that_was_asked_for_is_one() -> None:
+    values = [math.nan if step in (100, 120, 140, 300) else 1.0 for step in range(400)]
+    assert [alert.step for alert in raised(NonFiniteLoss(recovery=5), losses(values))] == [100, 120, 140, 300]
+    norms = [TrainingSnapshot(step, 1.0, gradient_norm=value) for step, value in enumerate(values)]
+    assert [alert.step for alert in raised(NonFiniteGradient(in_a_row=1, recovery=5), norms)] == [100, 120, 140, 300]

@@ -39,3 +39,11 @@ def test_the_end_of_a_schedule_is_no_plateau() -> None:
     snapshots = [TrainingSnapshot(step, loss, learning_rate=rate(step)) for step, loss in enumerate(values)]
     assert raised(Plateau(), snapshots) == []
     assert len(raised(Plateau(), losses(values))) == 1
+
+
+def test_the_end_of_a_schedule_is_known_when_the_rate_is_given_now_and_then() -> None:
+    snapshots = [
+        TrainingSnapshot(step, 1.0, learning_rate=(1.0 if step < 1000 else 0.01) if step % 70 == 0 else None)
+        for step in range(6000)
+    ]
+    assert raised(Plateau(), snapshots) == []

@@ -85,3 +85,24 @@ def test_the_jump_of_a_warm_restart_is_no_spike() -> None:
     ]
     assert raised(LossSpike(), snapshots) == []
     assert len(raised(LossSpike(), losses(values))) == 1
+
+
+def test_a_spike_soon_after_a_smaller_one_is_told_but_one_jump_in_stairs_is_one() -> None:
+    values = noisy(lambda step: 1.0, 800)
+    values[500], values[540] = 3.0, 500.0
+    assert [alert.step for alert in raised(LossSpike(), losses(values))] == [500, 540]
+    values = noisy(lambda step: 1.0, 800)
+    values[500:505] = [3.0, 10.0, 100.0, 1000.0, 20.0]
+    assert [alert.step for alert in raised(LossSpike(), losses(values))] == [500]
+
+
+def test_a_learning_rate_that_is_given_now_and_then_is_known_in_between() -> None:
+    """The jump of a warm restart, with the rate at every tenth snapshot."""
+    values = noisy(lambda step: 0.5 + 1.0 * (step % 500 < 100 and step >= 500), 2000)
+    rates = [1.0 if step % 500 < 100 else 0.01 for step in range(2000)]
+    snapshots = [
+        TrainingSnapshot(step, loss, learning_rate=rate if step % 10 == 0 else None)
+        for step, (loss, rate) in enumerate(zip(values, rates, strict=True))
+    ]
+    assert raised(LossSpike(), snapshots) == []
+    assert len(raised(LossSpike(), losses(values))) > 0

@@ -175,3 +175,39 @@ def test_no_default_rule_fails_whatever_the_numbers_are() -> None:
             loss = 1.0 + draw.random() if draw.random() < calm else anything()
             watcher.watch(TrainingSnapshot(at, loss, expert_utilization=loads, **values))
             watcher.look(step * 1000.0)
+
+
+class Speaking:
+    """A rule that says at which steps it is told to."""
+
+    def __init__(self, *steps: int, says_once: bool = False) -> None:
+        self.steps, self.says_once = steps, says_once
+
+    def watch(self, snapshot: TrainingSnapshot) -> str | None:
+        return "now" if snapshot.step in self.steps else None
+
+
+def test_a_rule_that_says_each_thing_once_is_taken_at_its_word() -> None:
+    assert [alert.step for alert in watched(Speaking(3, 4, 9, says_once=True), steps=20)[0]] == [3, 4, 9]
+    assert [alert.step for alert in watched(Speaking(3, 4, 9), steps=20)[0]] == [3]
+    assert all(rule.says_once for rule in default_rules())  # type: ignore[union-attr]
+
+
+def test_what_one_rule_says_does_not_silence_another_of_the_same_name() -> None:
+    alerts, _ = watched(Speaking(3), Speaking(7), lambda _: "first", lambda _: "second", steps=20)
+    assert [(alert.step, alert.rule, alert.message) for alert in alerts] == [
+        (0, "own_rule", "first"),
+        (0, "own_rule", "second"),
+        (3, "speaking", "now"),
+        (7, "speaking", "now"),
+    ]
+
+
+def test_a_second_loss_that_breaks_soon_after_the_first_is_told_too() -> None:
+    watcher = Watcher(default_rules(), lambda name, error: True)
+    watcher.start(Run())
+    told = []
+    for step in range(300):
+        aux, train = math.nan if step >= 100 else 0.1, math.nan if step >= 120 else 1.0
+        told += watcher.watch(TrainingSnapshot(step, train, aux_loss=aux))
+    assert [(alert.step, alert.message) for alert in told] == [(100, "aux_loss is nan"), (120, "train_loss is nan")]

@@ -30,12 +30,16 @@ class Divergence:
     A level is the median of 8 losses. With ``low`` and ``high`` the extremes of the levels from 48 to 512 losses ago,
     three quarters of the last 24 losses have to be above ``high + times * (high - low)``, and above
     ``best + lost * (first - best)``: ``lost`` of what was learned between the highest of the first levels and the best
-    one is lost. ``high - low`` is at least 5 % of ``high``. It speaks after 150 losses at the earliest, within 24 of a
-    jump to a new level, and of growth that doubles every 18 losses or faster wherever it begins.
+    one is lost. ``high - low`` is at least 5 % of ``high``, and the newest loss is above as well. It speaks after 144
+    losses at the earliest, within 25 of a jump to a new level, and of growth that doubles every 18 losses or faster
+    wherever it begins.
 
-    Comparing with the range of the past leaves alone what drifts or swings: losses of reinforcement learning and of
-    adversarial training, restarts of the learning rate. Armed again when the loss has come back below what it crossed.
+    Comparing with the range of the past leaves alone what drifts, or swings no farther than it did: losses of
+    reinforcement learning and of adversarial training, restarts of the learning rate. Armed again when the loss has
+    come back below what it crossed; what was before is forgotten then, so that it takes 144 losses to speak again.
     """
+
+    says_once: Final = True
 
     def __init__(self, times: float = 1.0, lost: float = 0.5) -> None:
         self.times = number("times", times, above=0.0)
@@ -93,7 +97,7 @@ class Divergence:
             return None
         spread = max(high - min(before), _LEAST_SPREAD * abs(high))
         crossed = max(crossed, high + self.times * spread)
-        if level <= crossed or sorted(self._recent)[_NOW * _BLOCK // 4] <= crossed:
+        if level <= crossed or self._recent[-1] <= crossed or sorted(self._recent)[_NOW * _BLOCK // 4] <= crossed:
             return None
         self._crossed = crossed
         now = median(self._recent)

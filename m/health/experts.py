@@ -21,17 +21,21 @@ from m.metrics.snapshot import TrainingSnapshot
 
 _ENOUGH: Final = 30.0
 """So many tokens an expert with its fair share would have got: that it gets none by chance is one in 10^13."""
+_ENOUGH_AGAIN: Final = 100.0
+"""So many show whether a dead expert lives again, and whether one that did has died again: an expert with little load
+that was told once must not be told whenever chance passes it over."""
 _ENOUGH_TOGETHER: Final = 4.0
 """So many tokens for each expert show how many are used; with fewer even routing looks uneven."""
 _ALIVE: Final = 4.0
-"""A dead expert lives again with so many times the load below which it was dead."""
+"""A dead expert lives again with so many times the load below which it was dead, on average."""
 _GAP: Final = 64
 """Snapshots between two alerts of one rule."""
 _MOST_NAMED: Final = 5
 _MOST_LAYERS: Final = 4096
 """With more of them, under labels that are made up as it goes on, everything is forgotten."""
 _ROUNDING: Final = 1e-6
-"""Of all loads together: what differs by less differs by rounding."""
+"""What differs by less, as part of all loads together, differs by rounding."""
+_NOTHING_YET: Final = (0, 0.0, 0.0)
 _AT_ONCE: Final = 32
 """So many experts are looked at in one snapshot, in one layer at least; the layers take turns."""
 _LARGE: Final = 256
@@ -43,6 +47,8 @@ _SELDOM: Final = 64
 class _Layers(ABC):
     """What both rules share: which mappings are looked at, and when something may be said."""
 
+    says_once: Final = True
+
     def __init__(self) -> None:
         self._begin()
 
@@ -53,7 +59,7 @@ class _Layers(ABC):
         self._layered = False
         self._next = 0  # the layer whose turn it is
         self._wait = 0  # snapshots in which none has its turn
-        self._tokens: dict[Hashable, float] = {}  # by layer, as many as there are at least in one mapping
+        self._layers: set[Hashable] = set()  # whatever was looked at
 
     def start(self, run: Run) -> None:
         """Forget what was."""
@@ -72,7 +78,7 @@ class _Layers(ABC):
         first = next(iter(utilization.values()))
         self._layered = type(first) is not float and isinstance(first, Mapping)
         if self._layered:
-            if len(self._tokens) > _MOST_LAYERS:
+            if len(self._layers) > _MOST_LAYERS:
                 self._begin()
             if self._wait:
                 self._wait -= 1
@@ -112,9 +118,10 @@ class DeadExperts(_Layers):
 
     And as many times as it takes for an expert with its fair share to have got 30 tokens: with few tokens and many
     experts it is chance that leaves an expert out. How many tokens there are is not known; the smallest difference
-    between two loads stands for one, which is never too many. One alert names all that are new; an expert that has had
-    four times that much again may be told anew. A look is taken at every second mapping, less often above 64 experts;
-    of many layers at some in each snapshot, in turn.
+    between two loads of a mapping stands for one, which is never too many. One alert names all that are new; an expert
+    that had four times that much again, on average over ``patience`` looks and 100 tokens for a fair share, may be told
+    anew after as many tokens. An expert that is not in the mapping is not known of. A look is taken at every second
+    mapping, less often above 64 experts; of many layers at some in each snapshot, in turn.
 
     Experts that get no tokens are why balancing losses exist: Shazeer et al. 2017, section 4; Fedus et al. 2021
     (Switch Transformer), section 2.2.
@@ -128,7 +135,8 @@ class DeadExperts(_Layers):
     def _begin(self) -> None:
         super()._begin()
         self._below: dict[Hashable, dict[int, tuple[int, float, int]]] = {}  # since: looks, tokens, first step
-        self._dead: dict[Hashable, set[int]] = {}
+        self._dead: dict[Hashable, dict[int, tuple[int, float, float]]] = {}  # looks, fair tokens and its own since
+        self._revived: set[tuple[Hashable, int]] = set()
         self._new: list[tuple[Hashable, int, int]] = []  # not told yet
         self._of = 0
 
@@ -138,26 +146,37 @@ class DeadExperts(_Layers):
         total = sum(numbers)
         if not 0.0 < total < math.inf or n < 2:
             return
-        limit = self.share * total / n
+        limit = self.share * total / n * (1.0 - _ROUNDING)
         below = self._below.get(label)
         dead = self._dead.get(label)
         if not below and not dead and min(numbers) >= limit:
             return  # the common case: all are alive
-        tokens = self._tokens[label] = max(self._tokens.get(label, 0.0), total / _least_part(numbers, total))
+        self._layers.add(label)
+        tokens = total / _least_part(numbers, total)
         self._of = n
         before = below or {}
         now: dict[int, tuple[int, float, int]] = {}
         for expert, load in loads.items():
-            if load < limit:
+            if dead and expert in dead:
+                looks, fair, got = dead[expert]
+                looks, fair, got = looks + 1, fair + tokens / n, got + tokens * (load / total)
+                if looks < self.patience or fair < _ENOUGH_AGAIN:
+                    dead[expert] = (looks, fair, got)
+                elif got < _ALIVE * self.share * fair:
+                    dead[expert] = _NOTHING_YET
+                else:
+                    del dead[expert]
+                    self._revived.add((label, expert))
+            elif load < limit:
                 looks, fair, since = before.get(expert, (0, 0.0, step))
                 looks, fair = looks + 1, fair + tokens / n
-                now[expert] = (looks, fair, since)
-                if looks >= self.patience and fair >= _ENOUGH and (dead is None or expert not in dead):
-                    dead = self._dead.setdefault(label, set())
-                    dead.add(expert)
-                    self._new.append((label, expert, since))
-            elif dead and expert in dead and load >= _ALIVE * limit:
-                dead.discard(expert)
+                enough = _ENOUGH_AGAIN if (label, expert) in self._revived else _ENOUGH
+                if looks < self.patience or fair < enough:
+                    now[expert] = (looks, fair, since)
+                    continue
+                dead = self._dead.setdefault(label, {})
+                dead[expert] = _NOTHING_YET
+                self._new.append((label, expert, since))
         self._below[label] = now
 
     def _news(self, step: int) -> Alert | None:
@@ -179,7 +198,8 @@ class CollapsedRouting(_Layers):
     Used is measured by effective experts, e to the Shannon entropy of the loads (Hill 1973; see
     `m.metrics.experts.ExpertBalance`), over their number. The loads of ``patience`` looks are added up, more of them
     until there are four tokens for each expert, and that begins anew with each look at which more could be in use.
-    Armed again by such a look. A look is taken as in `DeadExperts`.
+    Armed again when a quarter more than that are used, or half of what is missing to all, whichever is less. A look is
+    taken as in `DeadExperts`.
 
     Routing that feeds itself, more tokens for whoever learned more, is the collapse that Shazeer et al. 2017 describe
     in section 4. Half is far below what balanced models show and above what top-1 and top-2 routing collapse to.
@@ -187,13 +207,14 @@ class CollapsedRouting(_Layers):
 
     def __init__(self, effective: float = 0.5, patience: int = 20) -> None:
         self.effective = _share("effective", effective)
+        self._armed_from = min(1.25 * self.effective, (1.0 + self.effective) / 2)
         self.patience = whole("patience", patience, at_least=1)
         super().__init__()
 
     def _begin(self) -> None:
         super()._begin()
         self._sums: dict[Hashable, dict[int, float]] = {}
-        self._looks: dict[Hashable, int] = {}
+        self._looks: dict[Hashable, tuple[int, float]] = {}  # how many, and the tokens in them
         self._collapsed: set[Hashable] = set()
         self._new: list[tuple[Hashable, float, int]] = []
 
@@ -204,27 +225,30 @@ class CollapsedRouting(_Layers):
         if not 0.0 < total < math.inf or n < 2:
             return
         # e to the entropy is at least 1 / (largest share), so this many are in use
-        if total > self.effective * n * max(numbers):
+        at_least = total / max(numbers)
+        if at_least > self.effective * n:
             if label in self._looks:
                 del self._looks[label], self._sums[label]
-            self._collapsed.discard(label)
+            if at_least > self._armed_from * n:
+                self._collapsed.discard(label)
             return
-        tokens = self._tokens[label] = max(self._tokens.get(label, 0.0), total / _least_part(numbers, total))
+        self._layers.add(label)
         sums = self._sums.get(label, {})
         if sums.keys() != loads.keys():  # the first look, or other experts
             sums = self._sums[label] = dict.fromkeys(loads, 0.0)
-            self._looks[label] = 0
+            self._looks[label] = 0, 0.0
         for expert, load in loads.items():
             sums[expert] += max(load, 0.0) / total
-        self._looks[label] += 1
-        looks = self._looks[label]
-        if looks < self.patience or looks * tokens < _ENOUGH_TOGETHER * n:
+        looks, tokens = self._looks[label]
+        looks, tokens = looks + 1, tokens + total / _least_part(numbers, total)
+        self._looks[label] = looks, tokens
+        if looks < self.patience or tokens < _ENOUGH_TOGETHER * n:
             return
         used = math.exp(entropy_of(sums.values()))
         del self._looks[label], self._sums[label]
-        if used > self.effective * n * (1 + 1e-9):
+        if used > self._armed_from * n:
             self._collapsed.discard(label)
-        elif label not in self._collapsed:
+        elif label not in self._collapsed and used <= self.effective * n * (1 + 1e-9):
             self._collapsed.add(label)
             self._new.append((label, used, n))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 from m.health.parameters import whole
 from m.metrics.alerts import Alert
@@ -17,6 +18,8 @@ class NonFiniteLoss:
 
     Said at the first such value. Armed again, for each loss by itself, after ``recovery`` finite values in a row.
     """
+
+    says_once: Final = True
 
     def __init__(self, recovery: int = 50) -> None:
         self.recovery = whole("recovery", recovery, at_least=1)
@@ -63,6 +66,8 @@ class NonFiniteGradient:
     those steps, several in a row at the beginning (Micikevicius et al. 2018, "Mixed Precision Training", section
     3.2). Armed again after ``recovery`` finite values in a row.
     """
+
+    says_once: Final = True
 
     def __init__(self, in_a_row: int = 10, recovery: int = 50) -> None:
         self.in_a_row = whole("in_a_row", in_a_row, at_least=1)

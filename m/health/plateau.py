@@ -28,12 +28,14 @@ class Plateau:
     The stretch is cut into 20 levels, each the median of ``patience / 20`` losses or the mean of several such. With
     ``d`` the difference of the means of the older and the newer ten, and ``e`` its standard error, it speaks when
     ``|d| + 2 e <= tolerance * |mean of the newer|``: not because no movement was found, but because so much would have
-    been. A noisy loss therefore takes longer, and a loss around 0 is never said to stand still. Not while the
-    learning rate is below a tenth of the highest so far, where a schedule ends. Armed again when a newer half lies
-    ``tolerance`` away from where the loss stood.
+    been. A noisy loss therefore takes longer, and a loss around 0 is never said to stand still. Not while the last
+    learning rate that was given is below a tenth of the highest so far, where a schedule ends. Armed again when a newer
+    half lies ``tolerance`` away from where the loss stood.
 
     It is the usual "no improvement for so long" (ReduceLROnPlateau) as a test of equivalence (Schuirmann 1987).
     """
+
+    says_once: Final = True
 
     def __init__(self, patience: int = 2000, tolerance: float = 0.01) -> None:
         self.patience = whole("patience", patience, at_least=_LEVELS)
@@ -46,6 +48,7 @@ class Plateau:
         self._block: list[float] = []
         self._waiting: list[float] = []  # medians on their way to a level
         self._levels: list[float] = []
+        self._rate: float | None = None  # the last that was given
         self._highest_rate = -math.inf
         self._stands_at: float | None = None
 
@@ -55,6 +58,9 @@ class Plateau:
 
     def watch(self, snapshot: TrainingSnapshot) -> Alert | None:
         """Whether the loss stands still at ``snapshot``."""
+        rate = snapshot.learning_rate
+        if rate is not None:
+            self._rate = rate
         loss = snapshot.train_loss
         if loss is None or not -math.inf < loss < math.inf:
             return None
@@ -67,7 +73,7 @@ class Plateau:
         return self._judge(snapshot, level)
 
     def _judge(self, snapshot: TrainingSnapshot, level: float) -> Alert | None:
-        rate = snapshot.learning_rate
+        rate = self._rate
         if rate is not None and rate > self._highest_rate:
             self._highest_rate = rate
         self._waiting.append(level)

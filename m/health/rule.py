@@ -20,7 +20,8 @@ class Watching(Protocol):
     - ``start(run)``: a run begins, forget the one before;
     - ``next_look``, a time in ``time.monotonic`` seconds, and ``look(now)``: unless a snapshot comes before, ``look``
       is called at that time, and may say something as ``watch`` does. ``math.inf`` means never.
-    - ``rest()``: no snapshot is expected until one comes, so that none coming means nothing.
+    - ``rest()``: no snapshot is expected until one comes, so that none coming means nothing;
+    - ``says_once = True``: it sees by itself to it that each thing is said once, so that all it says is news.
 
     All of them are called one at a time, as sinks are.
     """

@@ -27,15 +27,18 @@ class LossSpike:
 
     The deviation is robust (see `m.health.robust.deviation`), in the measure of a standard deviation, at least 1 % of
     the median, and worked out anew every 32 losses. So that noise with heavy tails is not a spike every thousand steps,
-    a jump also has to be twice as high, in deviations, as all others of the last ``memory`` losses or so, told or not.
-    Half a window of losses has to be there; a jump that comes with a learning rate more than twice as high as shortly
-    before is a restart, after which there is a new window. Losses are counted and not steps, so steps may repeat and go
-    back.
+    a jump also has to be twice as high, in deviations, as all others of the last ``memory`` to twice as many losses,
+    told or not. Losses in a row that are half as far away or more are one jump. Half a window of losses has to be
+    there, and a loss that is 0 in nearly all of it has no scale to jump by. A jump that comes with a learning rate more
+    than twice as high as shortly before is a restart, after which there is a new window. Losses are counted and not
+    steps, so steps may repeat and go back.
 
     The median absolute deviation against a running median is the identifier of Hampel (1974); 3.5 deviations are usual
     for outliers in tables (Iglewicz and Hoaglin 1993), 6 of the ordinary kind for skipping updates (OLMo 2, 2025).
     Here it takes 10: one of a million batches is not worth a line, and what hurts a model is far above.
     """
+
+    says_once: Final = True
 
     def __init__(self, deviations: float = 10.0, window: int = 128, memory: int = 1000) -> None:
         self.deviations = number("deviations", deviations, above=0.0)
@@ -51,7 +54,9 @@ class LossSpike:
         self._notable = math.inf  # from here on a loss is looked at
         self._highest = self._highest_before = 0.0  # jumps in deviations: of this stretch of `memory`, and the last
         self._left = self.memory
-        self._rate: float | None = None  # at the last refresh
+        self._told = False  # of the jump that the last loss was in
+        self._rate_before: float | None = None  # the learning rate at the last refresh
+        self._rate: float | None = None  # the last that was given
 
     def start(self, run: Run) -> None:
         """Forget what was."""
@@ -59,32 +64,41 @@ class LossSpike:
 
     def watch(self, snapshot: TrainingSnapshot) -> Alert | None:
         """Whether the loss of ``snapshot`` is a spike."""
+        rate = snapshot.learning_rate
+        if rate is not None:
+            self._rate = rate
         loss = snapshot.train_loss
         if loss is None or not -math.inf < loss < math.inf:
             return None
-        said = self._judge(snapshot, loss) if loss > self._notable else None
+        said = None
+        if loss > self._notable:
+            said = self._judge(snapshot, loss)
+        elif self._told:
+            self._told = False
         self._recent.append(loss)
         self._until_refresh -= 1
         if not self._until_refresh:
             self._refresh()
-            self._rate = snapshot.learning_rate
         return said
 
     def _judge(self, snapshot: TrainingSnapshot, loss: float) -> Alert | None:
-        rate = snapshot.learning_rate
-        if rate is not None and self._rate is not None and rate > _RESTART * self._rate:
+        rate, before = self._rate, self._rate_before
+        if rate is not None and before is not None and rate > _RESTART * before:
             self._begin()
+            self._rate = rate
             return None
         height = (loss - self._median) / self._deviation
         lately = max(self._highest, self._highest_before)
         self._highest = max(self._highest, height)
-        if height <= max(self.deviations, _NEWS * lately):
+        if self._told or height <= max(self.deviations, _NEWS * lately):
             return None
+        self._told = True
         words = f"{loss:.4g}, {height:.3g} deviations above the running median {self._median:.4g}"
         return Alert(snapshot.step, "loss_spike", words, loss)
 
     def _refresh(self) -> None:
         self._until_refresh = _REFRESH
+        self._rate_before = self._rate
         self._left -= _REFRESH
         if self._left <= 0:
             self._left = self.memory
@@ -92,5 +106,5 @@ class LossSpike:
         ordered = sorted(self._recent)
         self._median = level = middle(ordered)
         self._deviation = max(deviation(ordered, level), _LEAST_DEVIATION * abs(level))
-        # a loss that was 0 all the time has no scale
+        # a loss that was 0 nearly all the time has no scale
         self._notable = level + 0.5 * self.deviations * self._deviation if self._deviation else math.inf

@@ -38,6 +38,8 @@ class Stall:
     seconds on the scale of ``time.monotonic``.
     """
 
+    says_once: Final = True
+
     def __init__(
         self, at_least_s: float = 300.0, times: float = 20.0, *, clock: Callable[[], float] = time.monotonic
     ) -> None:

@@ -25,12 +25,15 @@ class ThroughputDrop:
     """``throughput_drop``: a step takes more than ``times`` as long as it did, and has done so for ``seconds``.
 
     A duration is the median time per step of 10 intervals, each from one snapshot to the next but one, so that a
-    validation, a checkpoint and the compilation at the beginning do not count; where batch size and sequence length are
-    known it is the time per sample or token. It is compared with the median of the last 64 such durations, of which
-    there have to be 4. Intervals in which the step did not grow are left out, and one of several steps counts as their
-    mean. After the alert the new pace is what later ones are compared with. ``clock`` gives seconds and never goes
-    back.
+    validation, a checkpoint and the compilation at the beginning do not count. Once a batch size was given it is the
+    time per sample, and once a sequence length was given too, per token; a snapshot without them has those of the one
+    before. It is compared with the median of the last 64 such durations, of which there have to be 4. ``seconds`` are
+    made of such durations as well, so that a pause among slow steps does not count either. Intervals in which the step
+    did not grow are left out, and one of several steps counts as their mean. After the alert the new pace is what later
+    ones are compared with. ``clock`` gives seconds and never goes back.
     """
+
+    says_once: Final = True
 
     def __init__(
         self, times: float = 2.0, seconds: float = 10.0, *, clock: Callable[[], float] = time.monotonic
@@ -47,7 +50,10 @@ class ThroughputDrop:
         self._block: list[float] = []
         self._before: deque[float] = deque(maxlen=_BEFORE)
         self._slow_s = 0.0
-        self._block_s = 0.0
+        self._done = 0.0  # units in the block
+        self._batch: float | None = None
+        self._length: float | None = None
+        self._unit = "step"
 
     def start(self, run: Run) -> None:
         """Forget what was."""
@@ -64,18 +70,36 @@ class ThroughputDrop:
         before, self._step = self._step, step
         if before is None or step <= before:
             return None
-        done = float(step - before) * (snapshot.batch_size or 1) * (snapshot.sequence_length or 1)
+        done = float(step - before)
+        batch, length = snapshot.batch_size, snapshot.sequence_length
+        if batch != self._batch or length != self._length:
+            self._measure(batch, length)
+        if self._batch is not None:
+            done *= self._batch if self._length is None else self._batch * self._length
         if not done > 0.0:
             return None
-        self._block_s += taken
+        self._done += done
         block = self._block
         block.append(taken / done)
         if len(block) < _BLOCK:
             return None
         duration = median(block)
-        spent, self._block_s = self._block_s, 0.0
+        spent, self._done = duration * self._done, 0.0
         block.clear()
         return self._judge(step, duration, spent)
+
+    def _measure(self, batch: float | None, length: float | None) -> None:
+        """Go by these sizes from now on, as far as they were given. Durations of other units are of no use."""
+        if batch is not None:
+            self._batch = float(batch)
+        if length is not None:
+            self._length = float(length)
+        unit = "step" if self._batch is None else "sample" if self._length is None else "token"
+        if unit != self._unit:
+            self._unit = unit
+            self._block.clear()
+            self._before.clear()
+            self._done = self._slow_s = 0.0
 
     def _judge(self, step: int, duration: float, spent: float) -> Alert | None:
         if len(self._before) < _LEAST_BEFORE:
@@ -92,4 +116,5 @@ class ThroughputDrop:
         self._slow_s = 0.0
         self._before.clear()
         slower = duration / usual if usual > 0.0 else float("inf")
-        return Alert(step, "throughput_drop", f"a step takes {slower:.1f} times as long as it did", 1.0 / slower)
+        words = f"a {self._unit} takes {slower:.1f} times as long as it did"
+        return Alert(step, "throughput_drop", words, 1.0 / slower)

@@ -12,7 +12,8 @@ from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
 
 QUIET: Final = 50
-"""What is said again and again is one alert. It is news again when nothing was said at so many snapshots in a row."""
+"""What a rule says again and again is one alert. It is news again when the rule did not say it at so many snapshots in
+a row. A rule that ``says_once`` is taken at its word."""
 _MOST_NAMES: Final = 1000
 
 
@@ -30,7 +31,7 @@ class Watcher:
         self._timed = tuple(rule for rule in self._rules if callable(getattr(rule, "look", None)))
         self._step = 0
         self._seen = 0
-        self._said_at: dict[str, int] = {}  # by name of the alert, when it was said last
+        self._said_at: dict[tuple[int, str], int] = {}  # by rule and name of the alert, when it was said last
 
     def __bool__(self) -> bool:
         return bool(self._rules)
@@ -86,10 +87,13 @@ class Watcher:
             said = Alert(step, rule_name(rule), said)
         elif not isinstance(said, Alert):
             raise TypeError(f"a rule gives an Alert, a sentence or None; got {said!r:.80} ({type(said).__name__})")
-        before = self._said_at.get(said.rule)
+        if getattr(rule, "says_once", False):
+            return (*alerts, said)
+        what = (id(rule), said.rule)
+        before = self._said_at.get(what)
         if before is None and len(self._said_at) >= _MOST_NAMES:
             self._said_at.clear()
-        self._said_at[said.rule] = self._seen
+        self._said_at[what] = self._seen
         if before is not None and self._seen - before <= QUIET:
             return alerts
         return (*alerts, said)

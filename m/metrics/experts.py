@@ -36,6 +36,10 @@ DEAD_BELOW: Final = 0.05
 OVERLOADED_FROM: Final = 2.0
 """An expert with this many fair shares or more counts as overloaded. It is the largest capacity factor in common use
 (GShard's for two experts a token, and ST-MoE's in evaluation), so its tokens are dropped even there."""
+_ROUNDING: Final = 1.0 - 1e-9
+DEAD_UNDER: Final = DEAD_BELOW * _ROUNDING
+OVERLOADED_OVER: Final = OVERLOADED_FROM * _ROUNDING
+"""What computed loads are compared with, so that rounding does not decide where an expert has exactly that much."""
 COUNTS_ABOVE: Final = 1.05
 """Loads with a larger sum are no shares of one whole and are shown as parts of their sum."""
 _PURE_UP_TO: Final = 256
@@ -217,8 +221,8 @@ def _small(utilization: Mapping[int, float]) -> ExpertBalance | None:
         cv=math.sqrt(variance) / fair,
         load_balance=fair / loads[heaviest],
         heaviest=heaviest,
-        dead=tuple(sorted(expert for expert, load in loads.items() if load < DEAD_BELOW * fair)),
-        overloaded=tuple(sorted(expert for expert, load in loads.items() if load >= OVERLOADED_FROM * fair)),
+        dead=tuple(sorted(expert for expert, load in loads.items() if load < DEAD_UNDER * fair)),
+        overloaded=tuple(sorted(expert for expert, load in loads.items() if load >= OVERLOADED_OVER * fair)),
         peak=loads[heaviest] / fair,
         least=min(loads.values()) / fair,
         total=whole * largest,
@@ -249,8 +253,8 @@ def _large(loads: Floats, layers: Sequence[Mapping[int, float]]) -> list[ExpertB
     logs = np.log(loads, out=np.zeros_like(loads), where=loads > 0.0)
     weighted = np.einsum("ij,ij->i", loads, logs)
     deviation, least = loads.std(axis=1), loads.min(axis=1)
-    dead = loads < DEAD_BELOW * fair[:, None]
-    overloaded = loads >= OVERLOADED_FROM * fair[:, None]
+    dead = loads < DEAD_UNDER * fair[:, None]
+    overloaded = loads >= OVERLOADED_OVER * fair[:, None]
     found: list[ExpertBalance | None] = []
     for at, given in enumerate(layers):
         if not largest[at]:

@@ -17,7 +17,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from m.metrics import buckets
-from m.metrics.experts import DEAD_BELOW
+from m.metrics.experts import DEAD_UNDER
 from m.metrics.history import History
 from sinks.plotting.dress import new_axes
 from sinks.plotting.glyphs import drawable, plain
@@ -180,7 +180,7 @@ def load_table(histories: list[History], among: int, newest: int | None = None) 
     fair = np.where(given, table, 0.0).sum(axis=0) / max(among, len(histories))
     loads = np.full(table.shape, np.nan)
     np.divide(table, fair, out=loads, where=given & (fair > 0.0))
-    dead = loads < DEAD_BELOW
+    dead = loads < DEAD_UNDER
     loads[dead] = _IS_DEAD
     return columns.table(loads, any_dead=bool(dead.any()))
 

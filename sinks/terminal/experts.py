@@ -10,8 +10,8 @@ from rich.cells import cell_len
 from rich.style import Style
 
 from m.metrics.experts import (
-    DEAD_BELOW,
-    OVERLOADED_FROM,
+    DEAD_UNDER,
+    OVERLOADED_OVER,
     ExpertBalance,
     Label,
     LayersBalance,
@@ -154,14 +154,14 @@ def _share(load: float) -> str:
 
 def _load_style(relative: float, look: Look) -> Style:
     """Red for a dead expert, yellow for an overloaded one."""
-    if relative < DEAD_BELOW:
+    if relative < DEAD_UNDER:
         return look.worse
-    return look.notice if relative >= OVERLOADED_FROM else PLAIN
+    return look.notice if relative >= OVERLOADED_OVER else PLAIN
 
 
 def _bar(relative: float, look: Look) -> str:
     """At most `_BAR_CELLS`; a word in place of the bar that a dead expert does not have."""
-    if relative < DEAD_BELOW:
+    if relative < DEAD_UNDER:
         return f"{look.glyphs.cross} dead"
     full, part = divmod(round(min(relative * _FAIR_CELLS, _BAR_CELLS) * 8), 8)
     return look.glyphs.eighths[8] * full + (look.glyphs.eighths[part] if part else "")

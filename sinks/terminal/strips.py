@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Final
 
-from m.metrics.experts import DEAD_BELOW, OVERLOADED_FROM, ExpertBalance, relative_loads
+from m.metrics.experts import DEAD_UNDER, OVERLOADED_OVER, ExpertBalance, relative_loads
 from m.metrics.loads import Loads
 from sinks.terminal.look import Glyphs, Look, Span
 
@@ -45,8 +45,8 @@ def load_codes(loads: Mapping[int, float], cells: int) -> bytes:
 
     given = np.frombuffer(relative)
     codes = np.minimum(np.rint(given * FAIR), _LEVELS - 1).astype(np.uint8)
-    codes[given >= OVERLOADED_FROM] = OVERLOADED
-    codes[given < DEAD_BELOW] = DEAD
+    codes[given >= OVERLOADED_OVER] = OVERLOADED
+    codes[given < DEAD_UNDER] = DEAD
     ranked = np.frombuffer(_SEVERITY, np.uint8)[codes] * 16 + codes
     worst = np.maximum.reduceat(ranked, np.arange(0, codes.size, group)) % 16
     return bytes(worst.astype(np.uint8))
@@ -84,6 +84,6 @@ def sign(code: int, glyphs: Glyphs) -> str:
 
 
 def _load_code(relative: float) -> int:
-    if relative < DEAD_BELOW:
+    if relative < DEAD_UNDER:
         return DEAD
-    return OVERLOADED if relative >= OVERLOADED_FROM else min(round(relative * FAIR), _LEVELS - 1)
+    return OVERLOADED if relative >= OVERLOADED_OVER else min(round(relative * FAIR), _LEVELS - 1)

@@ -461,6 +461,25 @@ def test_a_heat_map_gives_way_to_lines_and_comes_back() -> None:
         assert len(figure.figure.axes) == axes
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scale", ["log", "symlog"])
+def test_a_panel_of_any_scale_can_become_a_heat_map_and_go_back(scale: str) -> None:
+    histories = {f"expert_{i}": history_of([0.4, 0.6]) for i in range(16)} | {"none": history_of([math.nan])}
+    heat = Panel("E", "expert", heat_map=HeatMap(tuple((i, f"expert_{i}") for i in range(16)), 16))
+    lines = loss_panel("expert_0", yscale=scale)
+    figure = TrainingFigure((6.0, 4.0))
+    for panel in (lines, heat, lines, loss_panel("none", yscale=scale), heat, lines):
+        figure.show(Plan(1, 1, (6.0, 4.0), (panel,)), histories)
+        figure.draw()
+        axes = figure.figure.axes[0]
+        if panel is heat:
+            assert (axes.get_yscale(), axes.get_ylim()) == ("linear", (-0.5, 15.5))
+            assert {"0", "4", "8", "12"} <= {text.get_text() for text in axes.get_yticklabels() if text.get_visible()}
+        else:
+            anew = drawn(panel, histories).figure.axes[0]
+            assert (axes.get_yscale(), axes.get_ylim()) == (scale, anew.get_ylim())
+
+
 # -- points, limits, text
 
 

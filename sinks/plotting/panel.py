@@ -289,6 +289,8 @@ class PanelView:
             set_value_ticks(self.axes.yaxis, *self._scale)
             self._values.pop(False, None)
         if self._heat is None and plan.heat_map is not None:
+            self._set_scale("linear")
+            self._show_value_ticks(right=False, there=True)
             self._heat = HeatMapView(self._figure, self.axes, self._style, front=self._front)
         self._fair.set_visible(False)
 
@@ -321,12 +323,7 @@ class PanelView:
         scale = "linear" if right else self._plan.yscale
         if not right:
             threshold = symlog_threshold([each.y for each in points]) if scale == "symlog" else 1.0
-            if self._scale != (scale, threshold):
-                axes.set_ylim(0.1, 1.0)  # limits that every scale takes without a warning
-                axes.set_yscale(scale, **_scale_options(scale, threshold))
-                set_value_ticks(axes.yaxis, scale, threshold)
-                self._scale = (scale, threshold)
-                self._values.pop(False, None)
+            self._set_scale(scale, threshold)
         side = self._plan.right if right else None
         found = [each.values for each in points if each.values is not None]
         there = bool(found)
@@ -344,7 +341,21 @@ class PanelView:
             axes.set_ylim(wanted)
         if not right and scale == "linear" and self._plan.larger is not None:
             self._use_unit(*self._plan.larger, axes.get_ylim()[1])
-        if self._said.new(f"value ticks at {'right' if right else 'left'}", there):
+        self._show_value_ticks(right=right, there=there)
+
+    def _set_scale(self, scale: str, threshold: float = 1.0) -> None:
+        """Have the left-hand axis be of another scale, unless it is; its limits are to be set then."""
+        if self._scale != (scale, threshold):
+            self.axes.set_ylim(0.1, 1.0)  # limits that every scale takes without a warning
+            self.axes.set_yscale(scale, **_scale_options(scale, threshold))
+            set_value_ticks(self.axes.yaxis, scale, threshold)
+            self._scale = (scale, threshold)
+            self._values.pop(False, None)
+
+    def _show_value_ticks(self, *, right: bool, there: bool) -> None:
+        """Show ticks and numbers of a vertical axis where data is ``there``."""
+        axes = self._right if right else self.axes
+        if axes is not None and self._said.new(f"value ticks at {'right' if right else 'left'}", there):
             axes.tick_params(axis="y", which="major", left=there and not right, labelleft=there and not right)
             axes.tick_params(axis="y", which="major", right=there and right, labelright=there and right)
             axes.tick_params(axis="y", which="minor", left=there and not right)

@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from long_runs import grow
 
+from m import TrainingSnapshot
 from m.metrics.history import AMPLE, FIRST_BUCKET, History
+from m.metrics.named import NamedHistories, expert_name
 from sinks.plotting.heatmap import MOST_COLUMNS, load_table
 from sinks.plotting.points import MOST_POINTS, Points, points_of
 
@@ -208,3 +210,27 @@ def test_a_window_of_the_heat_map_is_made_of_raw_points() -> None:
     table = load_table([history], 1, newest=700)
     assert table is not None
     assert (table.first, table.last, table.together) == (99_300.0, 99_999.0, 1)
+
+
+@pytest.mark.parametrize(("experts", "newest", "length"), [(16, 20_000, 60_000), (96, 2_000, 30_000)])
+def test_a_window_of_the_heat_map_is_fair_to_equal_experts_that_fold_in_turn(
+    experts: int, newest: int, length: int
+) -> None:
+    """The window of each begins with another bucket; one that came late was not given before, and stays grey."""
+    numbers = NamedHistories()
+    late = length - newest // 4
+    for step in range(length):
+        given = experts - (step < late)
+        numbers.record(TrainingSnapshot(step, 1.0, expert_utilization=dict.fromkeys(range(given), 1.0)))
+        if step % 1_900 == 0 and newest < step < late:
+            histories = numbers.histories()
+            table = load_table([histories[expert_name(i)] for i in range(given)], given, newest)
+            assert table is not None
+            assert table.last - table.first >= 0.8 * newest
+            np.testing.assert_allclose(table.loads, 1.0)
+    histories = numbers.histories()
+    table = load_table([histories[expert_name(i)] for i in range(experts)], experts, newest)
+    assert table is not None
+    assert not np.isnan(table.loads[:-1]).any()
+    columns = table.first + table.per_column * np.arange(table.loads.shape[1])
+    np.testing.assert_array_equal(np.isnan(table.loads[-1]), columns < late - table.per_column / 2)

@@ -164,7 +164,11 @@ class LoadTable:
 
 
 def load_table(histories: list[History], among: int, newest: int | None = None) -> LoadTable | None:
-    """The loads of the experts whose ``histories`` these are, ``among`` being all experts; None without any points."""
+    """The loads of the experts whose ``histories`` these are, ``among`` being all experts; None without any points.
+
+    Of the ``newest`` points the table begins where the last of the experts' windows does: earlier the fair share,
+    which is the mean of all, is not known.
+    """
     kept = [_points(history, newest, buckets.MEAN) for history in histories]
     columns = _Columns.of(kept)
     if columns is None:
@@ -225,11 +229,12 @@ class _Columns:
 
     @classmethod
     def of(cls, kept: Sequence[_Points]) -> _Columns | None:
-        """Columns for all points; None when there are none."""
+        """Columns for all points from where each row has the points that it was given; None when there are none."""
         there = [each for each in kept if each.earliest.size]
         if not there:
             return None
         first = min(float(each.earliest.min()) for each in there)
+        first = max([first, *(float(each.earliest.min()) for each in there if each.is_cut)])
         last = max(float(each.latest.max()) for each in there)
         together = max(1, math.ceil((last - first) / there[0].spacing / MOST_COLUMNS))
         width = there[0].spacing * together
@@ -238,13 +243,15 @@ class _Columns:
     def places(self, each: _Points) -> tuple[Indices, Indices, Floats]:
         """The columns that points and buckets reach, for each of those which point it is and what part of it."""
         low, high = (
-            np.minimum(((at - self.first) / self.width + 0.5).astype(np.intp), self.count - 1)
+            np.minimum(np.floor((at - self.first) / self.width + 0.5), self.count - 1.0)
             for at in (each.earliest, each.latest)
         )
-        reached = high - low + 1  # a bucket of points counts in each column that it reaches, for an equal part
+        shares = 1.0 / (high - low + 1.0)  # a bucket of points counts in each column that it reaches, for an equal part
+        low, high = np.maximum(low, 0.0).astype(np.intp), np.maximum(high, -1.0).astype(np.intp)
+        reached = high - low + 1  # none of what lies before the first column
         before = np.repeat(np.cumsum(reached) - reached, reached)
         members = np.repeat(np.arange(low.size), reached)
-        return low[members] + np.arange(reached.sum()) - before, members, 1.0 / reached[members]
+        return low[members] + np.arange(reached.sum()) - before, members, shares[members]
 
     def table(self, loads: Floats, *, any_dead: bool) -> LoadTable:
         last = self.first + (self.count - 1) * self.width
@@ -263,6 +270,8 @@ class _Points:
     """How many finite points each stands for."""
     spacing: float
     """The smallest distance of two of the raw steps; 1 where there are no two."""
+    is_cut: bool
+    """Whether there were points before these, which the window leaves out."""
 
 
 def _points(history: History, newest: int | None, of_bucket: int) -> _Points:
@@ -282,4 +291,5 @@ def _points(history: History, newest: int | None, of_bucket: int) -> _Points:
         loads=np.clip(loads, 0.0, _LARGEST_LOAD),
         numbers=np.concatenate((finite, there)),
         spacing=spacing,
+        is_cut=bool(older[buckets.COUNT].sum() < kept.start),
     )

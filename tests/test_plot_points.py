@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from long_runs import grow
 
 from m import TrainingSnapshot
-from m.metrics.history import AMPLE, FIRST_BUCKET, History
+from m.metrics.history import AMPLE, FIRST_BUCKET, NARROW, History
 from m.metrics.named import NamedHistories, expert_name
 from sinks.plotting.heatmap import MOST_COLUMNS, load_table
 from sinks.plotting.points import MOST_POINTS, Points, points_of
@@ -131,6 +131,17 @@ def test_a_longer_window_is_as_fine_as_a_run_of_its_length(newest: int) -> None:
         assert newest * 0.99 - FIRST_BUCKET <= points.count <= newest
     assert len(sizes) == 1
     assert MOST_POINTS / 4 <= newest / sizes.pop() <= MOST_POINTS / 2
+
+
+@pytest.mark.parametrize("newest", [1_025, 2_000, 5_000, 20_000, 100_000])
+def test_in_narrow_room_a_longer_window_is_coarser_and_hardly_shorter(newest: int) -> None:
+    history = grow(History(NARROW), noise(3_000_000))
+    for _ in range(20):
+        coarsest = history.kept().folded.coarsest
+        points = points_of(grow(history, noise(NARROW.fold // 3)), newest=newest, smoothing=0.9)
+        assert newest * 15 / 16 <= points.count <= newest + coarsest
+        assert points.average is not None
+        assert points.average.x[0] >= points.x[0]
 
 
 def test_what_cannot_be_drawn_is_counted_over_the_whole_run() -> None:

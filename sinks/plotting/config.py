@@ -39,8 +39,10 @@ class TrainingVisualizerConfig:
     update_interval: int = 100
     """Steps from one redraw to the next, where the figure is shown while training goes on."""
     max_points: int | None = None
-    """So many newest points of each metric are drawn; None draws all. Beyond about ten thousand the older of them are
-    drawn by their extremes. Summaries speak of the whole run either way."""
+    """So many newest points of each metric are drawn; None draws all. Beyond eight thousand (of custom metrics,
+    experts and layers one thousand where these are more than 64) the older ones stand in buckets, drawn by their
+    extremes: the window may then be up to a sixteenth shorter, or longer by less than a bucket. Summaries speak of the
+    whole run either way."""
 
     plots: list[PlotConfig] = field(default_factory=list)
     """The panels, row by row; at most as many as the grid has cells."""

@@ -142,14 +142,17 @@ def _average(history: History, table: Floats, newest: int | None, most: int, fac
 
 
 def older_buckets(kept: Kept, newest: int | None) -> Floats:
-    """The buckets that stand for the points before the raw ones in ``kept``, old to new; of the ``newest`` points as
-    many as lie within whole buckets."""
+    """The buckets that stand for the points before the raw ones in ``kept``, old to new; of the ``newest`` points those
+    that lie wholly among them. Where these would lack more than a sixteenth of the points, the one before them too."""
     if not kept.folded.levels or (newest is not None and newest <= len(kept.steps)):
         return np.empty((buckets.ROWS, 0))
     table = np.concatenate(kept.folded.levels[::-1], axis=1)
     if newest is None:
         return table
-    return table[:, table[buckets.START] >= kept.start + len(kept.steps) - newest]
+    begin = kept.start + len(kept.steps) - newest
+    first = int(np.searchsorted(table[buckets.START], begin))
+    whole = table[buckets.START, first] if first < table.shape[1] else kept.start
+    return table[:, first - (first > 0 and whole - begin > newest / 16) :]
 
 
 def _cells(
@@ -157,7 +160,7 @@ def _cells(
 ) -> tuple[int, Floats]:
     """Buckets in cells of one size, which comes with them: of ``older`` buckets and the raw points, which begin at the
     index ``start`` with the step ``before`` in front of them; of few points, each. They are ``points`` or a bucket
-    less in all."""
+    less or more in all."""
     if not older.shape[1] and x.size <= most:
         return 1, buckets.bucketed(x, y, start, 1, before)
     # the cells of a table are powers of two, so the points of its largest bucket tell how large they are

@@ -4,10 +4,12 @@ from sinks.plotting.automatic import AutomaticLayout
 from sinks.plotting.colors import BLUE, CYCLE
 from sinks.plotting.config import MetricConfig, PlotConfig, TrainingVisualizerConfig, validate
 from sinks.plotting.layouts import ConfiguredLayout, common_label, custom_config, loss_config
+from sinks.plotting.lines import color_of
 from sinks.plotting.moe import MoeLayout, moe_config
 from sinks.plotting.naming import is_validation, kind_of, trained_beside
 from sinks.plotting.plan import HeatMap, Panel, Plan
 from sinks.plotting.shown import drawn_names
+from sinks.plotting.styles import STYLE_BY_NAME, Style
 
 
 def names_in(panel: Panel) -> list[str]:
@@ -299,6 +301,16 @@ def test_configured_validation_has_the_tone_of_its_training_curve() -> None:
     val, train, other = ConfiguredLayout(config).plan(["val_loss", "train_loss", "other"]).panels[0].series
     assert (val.color, val.tone, val.front) == ("blue", True, True)
     assert (train.color, train.tone, other.color) == ("blue", False, "red")
+
+
+@pytest.mark.parametrize("style", STYLE_BY_NAME.values(), ids=STYLE_BY_NAME)
+def test_several_curves_beside_one_training_curve_differ_and_the_first_has_its_tone(style: Style) -> None:
+    names = ["train_loss", "val_loss", "test_loss", "eval_loss"]
+    config = TrainingVisualizerConfig(plots=[PlotConfig("A", "a")], metrics=[MetricConfig(name, 0) for name in names])
+    for series in (automatic(*names).panels[0].series, ConfiguredLayout(config).plan(names).panels[0].series):
+        assert [each.tone for each in series] == [False, True, False, False]
+        assert series[1].color == series[0].color
+        assert len({color_of(each, style) for each in series}) == 4
 
 
 def test_a_colour_that_the_user_gave_is_kept() -> None:

@@ -57,18 +57,19 @@ class ConfiguredLayout:
 
 def _paints_of(index: int, config: TrainingVisualizerConfig) -> dict[str, dict[str, Any]]:
     """How the metrics of one panel are coloured: as named; else in the tone of the training curve, where the cycle is
-    not the user's own; else by the cycle, first with the colours that nobody named."""
+    not the user's own and no other metric has that tone; else by the cycle, first with the colours that nobody
+    named."""
     metrics = [metric for metric in config.metrics if metric.plot_index == index]
     colors = {metric.metric_name: metric.color for metric in metrics}
     cycle = config.plots[index].color_cycle
     ours = tuple(cycle) in (CYCLE, DEFAULT_CYCLE)
     free = [color for color in cycle if color not in set(colors.values())] or list(cycle)
     paints: dict[str, dict[str, Any]] = {}
-    beside = {}
+    beside: dict[str, str] = {}
     used = 0
     for name, color in colors.items():
         trained = trained_beside(name, colors) if ours and color is None else None
-        if trained is not None:
+        if trained is not None and trained not in beside.values():
             beside[name] = trained
             continue
         named = color is not None
@@ -100,20 +101,20 @@ def panel_of(plot: PlotConfig, series: Iterable[Series] = (), **more: Any) -> Pa
 
 
 def painted(names: Sequence[str], cycle: Sequence[str] = CYCLE, **more: Any) -> list[Series]:
-    """A series for each name in the colours of ``cycle``; validation in another tone of its training curve's hue."""
+    """A series for each name in the colours of ``cycle``; validation in another tone of its training curve's hue, but
+    of several that have the same training curve only the first."""
     colors: dict[str, tuple[str, str]] = {}
-    beside = {name: trained_beside(name, names) for name in names}
+    beside: dict[str, str] = {}
     for name in names:
-        if beside[name] is None:
+        trained = trained_beside(name, names)
+        if trained is not None and trained not in beside.values():
+            beside[name] = trained
+        else:
             index = len(colors)
             colors[name] = cycle[index % len(cycle)], nth(index)[1]
-    for name, partner in beside.items():
-        if partner is not None:
-            colors[name] = colors[partner]
-    return [
-        Series(name, name, *colors[name], front=is_validation(name), tone=beside[name] is not None, **more)
-        for name in names
-    ]
+    for name, trained in beside.items():
+        colors[name] = colors[trained]
+    return [Series(name, name, *colors[name], front=is_validation(name), tone=name in beside, **more) for name in names]
 
 
 def smoothed(plan: Plan, smoothing: float | Mapping[str, float] | None, *, of_experts: float = USUAL_SMOOTHING) -> Plan:

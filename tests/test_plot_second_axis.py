@@ -138,6 +138,18 @@ def test_tokens_are_named_and_a_run_without_them_has_no_second_axis() -> None:
     assert top_of(fed(PlotSink.loss(**options), clock, course).figure) == []
 
 
+def test_a_run_without_tokens_does_not_keep_the_axis_of_the_run_before() -> None:
+    clock = Clock()
+    course = [(step, float(step)) for step in range(1, 1001)]
+    sink = PlotSink.loss(display="off", summary=False, clock=clock, second_axis="tokens")
+    first = fed(sink, clock, course, batch_size=10, sequence_length=100)
+    heights = [axes.get_position().height for axes in first.figure.axes]
+    assert top_of(first.figure)
+    second = fed(sink, clock, course)
+    assert top_of(second.figure) == []
+    assert [axes.get_position().height for axes in second.figure.axes] > heights
+
+
 def test_without_being_asked_for_there_is_none() -> None:
     clock = Clock()
     sink = fed(PlotSink.loss(display="off", summary=False, clock=clock), clock, [(0, 0.0), (9, 9.0)])

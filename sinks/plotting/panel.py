@@ -151,6 +151,9 @@ class PanelView:
     def set_second(self, scale: SecondScale | None) -> None:
         """Have the second axis say ``scale`` of the steps that are set; without any data there is none."""
         if scale is None or self.steps is None:
+            if self._second is not None:
+                self._second.axis.remove()
+                self._second = None
             return
         if self._second is None:
             self._second = SecondAxisView(self.axes, self._style)

@@ -395,6 +395,22 @@ def test_dead_experts_are_drawn_in_a_colour_that_no_load_has() -> None:
     assert "black: dead" in [text.get_text() for text in figure.axes[0].texts]
 
 
+@pytest.mark.parametrize("live", [False, True])
+def test_an_alert_is_seen_on_a_heat_map(live: bool) -> None:
+    histories = {f"expert_{i}": history_of([1.0] * 100) for i in range(16)}
+    panel = Panel("E", "expert", heat_map=HeatMap(tuple((i, f"expert_{i}") for i in range(16)), 16))
+    figure = TrainingFigure((6.0, 4.0), live=live)
+    for _ in range(2):  # the second time over what is kept of the first
+        figure.show(Plan(1, 1, (6.0, 4.0), (panel,)), histories, alerts=[(50, "nan")])
+        figure.draw()
+        canvas: Any = figure.figure.canvas
+        colors = np.asarray(canvas.buffer_rgba())[..., :3]
+        amber = [int(SCREEN.alert[start : start + 2], 16) for start in (1, 3, 5)]
+        box = figure.figure.axes[0].get_window_extent()
+        middle = colors[:, round(box.x0 + 0.4 * box.width) : round(box.x0 + 0.6 * box.width)]
+        assert (np.abs(middle.astype(int) - amber).sum(axis=2) < 60).sum() > 0.4 * box.height
+
+
 def layer_histories() -> dict[str, History]:
     return {
         "load_cv/0": history_of([0.1, 0.2, 0.3], steps=[0, 10, 40]),

@@ -62,7 +62,7 @@ class HeatMapView:
         )
         self._image.set_data(np.full((1, 1), np.nan))
         self._image.set_clip_path(axes.patch)
-        self._image.set(zorder=FRONT, animated=front)
+        self._image.set(zorder=FRONT - 0.05, animated=front)  # the marks of alerts lie over it
         axes.add_image(self._image)
         self._bar_axes = new_axes(figure, style)
         bar: Any = figure.colorbar(

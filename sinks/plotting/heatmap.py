@@ -25,7 +25,7 @@ from sinks.plotting.lines import FRONT
 from sinks.plotting.plan import HeatMap
 from sinks.plotting.points import Floats, Indices, older_buckets
 from sinks.plotting.styles import Style
-from sinks.plotting.text import tick_text
+from sinks.plotting.text import tick_text, told_apart
 
 MOST_COLUMNS: Final = 700
 _NOT_GIVEN: Final = "#D9D9D9"
@@ -97,7 +97,9 @@ class HeatMapView:
         if table is None:
             return None
         self._speak_of_layers(plan.dead is not None)
-        ids = tuple(expert if plan.dead is None else drawable(str(expert), 16) for expert, _ in plan.experts)
+        ids = tuple(expert for expert, _ in plan.experts)
+        if plan.dead is not None:
+            ids = tuple(drawable(name, 16) for name in told_apart([str(layer) for layer in ids]))
         half = table.per_column / 2
         self._image.set_data(table.loads)
         self._image.set_extent((table.first - half, table.last + half, -0.5, len(ids) - 0.5))

@@ -11,9 +11,12 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from m.metrics.history import History
 from sinks.plotting.figure import TrainingFigure
@@ -563,12 +566,27 @@ def test_limits() -> None:
         ([-1.0, 0.0, 1.0], ["−1", "0", "1"]),
         ([1e-5, 2e-5], ["1e-5", "2e-5"]),
         ([0.0, 1e300], ["0", "1e300"]),
+        ([1.43e-4, 1.435e-4, 1.44e-4], ["1.43e-4", "1.435e-4", "1.44e-4"]),
+        ([1.0, 1.000005, 1.00001], ["1.000000", "1.000005", "1.000010"]),
+        ([1e6, 1e6 + 0.5, 1e6 + 1], ["1.0000000M", "1.0000005M", "1.0000010M"]),
         ([5.0], ["5"]),
         ([], []),
     ],
 )
 def test_numbers_of_one_axis(values: list[float], texts: list[str]) -> None:
     assert tick_texts(values) == texts
+
+
+@given(st.floats(-15.0, 17.0), st.floats(-8.5, 2.0), st.sampled_from([-1.0, 1.0]))
+def test_numbers_that_differ_read_differently(power: float, part: float, sign: float) -> None:
+    low = sign * 10.0**power
+    ticks = [float(tick) for tick in MaxNLocator(nbins=6).tick_values(low, low + 10.0 ** (power + part))]
+    units = {"k": "e3", "M": "e6", "G": "e9", "T": "e12"}
+    numbers = [
+        float(text.replace("−", "-").translate(str.maketrans(units)))  # type: ignore[arg-type]
+        for text in tick_texts(ticks)
+    ]
+    np.testing.assert_allclose(numbers, ticks, rtol=0.0, atol=0.02 * (ticks[1] - ticks[0]))
 
 
 def test_numbers_by_themselves() -> None:

@@ -75,16 +75,21 @@ def tick_text(value: float, digits: int = 6) -> str:
 
 
 def tick_texts(values: Sequence[float]) -> list[str]:
-    """Numbers of one linear axis, alike in unit and decimals: ``0.00 0.25 0.50``, ``0 50k 100k``."""
+    """Numbers of one linear axis, alike in unit and decimals: ``0.00 0.25 0.50``, ``0 50k 100k``. They have as many
+    digits as it takes to tell them apart."""
     finite = [value for value in values if math.isfinite(value)]
     if len(finite) < 2:
         return [tick_text(value) for value in values]
     largest = max(abs(value) for value in finite)
     spacing = min(abs(after - before) for before, after in pairwise(finite))
-    if spacing <= 0 or largest >= 1e15 or largest < 1e-3:
-        return [tick_text(0.0 if abs(value) < 1e-9 * largest else value, 3) for value in values]
+    if spacing <= 1e-15 * largest or largest >= 1e15 or largest < 1e-3:
+        values = [0.0 if abs(value) < 1e-9 * largest else value for value in values]
+        exact = (n for n in range(3, 17) if all(abs(float(f"{v:.{n - 1}e}") - v) <= 0.01 * spacing for v in finite))
+        digits = next(exact, 17) if spacing > 0 else 3
+        return [tick_text(value, digits) for value in values]
     scale, suffix = next(((scale, letter) for scale, letter in _SCALES if largest >= max(scale, 1e4)), (1.0, ""))
-    decimals = next((digits for digits in range(5) if _whole(spacing / scale * 10**digits)), 5)
+    most = max(5, 2 - math.floor(math.log10(spacing / scale)))
+    decimals = next((digits for digits in range(most) if _whole(spacing / scale * 10**digits)), most)
     return [_tick_of(value / scale, decimals, suffix) for value in values]
 
 

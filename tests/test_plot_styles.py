@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -212,6 +214,28 @@ def test_a_figure_for_a_paper_is_as_wide_as_a_column_and_its_letters_can_be_read
     assert min(sizes) >= 7.0
     assert max(sizes) <= 8.0
     assert "Real-time Training Progress" not in [text.get_text() for text in letters(figure)]
+
+
+@pytest.mark.parametrize("title", ["Loss", "Learning rate", "a title of a length that nobody would expect of a panel"])
+@pytest.mark.parametrize("width", [0.8, 2.0, 2.7, 3.3])
+def test_title_and_notes_of_a_panel_stand_beside_each_other(title: str, width: float) -> None:
+    history = History()
+    for step, value in enumerate([1.0, 0.0, math.nan, math.inf] * 12):
+        history.append(step, value)
+    panel = Panel(title, "loss", (Series("a", "a", "#0072B2", smoothing=0.9),), yscale="log")
+    figure = TrainingFigure((width, 2.5), style=PAPER)
+    figure.show(Plan(1, 1, (width, 2.5), (panel,)), {"a": history})
+    figure.draw()
+    axes = figure.figure.axes[0]
+    boxes = [text.get_window_extent() for text in axes.texts if text.get_text() and text.get_visible()]
+    boxes = sorted([*boxes, axes.title.get_window_extent()], key=lambda box: box.x0)
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+    if width > 1.0:
+        assert axes.get_window_extent().x0 - 1.0 < boxes[0].x0
+        assert len(boxes) > 1
+    if width > 3.0 and len(title) < 20:
+        assert axes.get_title() == title
+        assert any("12 NaN · 12 inf" in text.get_text() for text in axes.texts)
 
 
 def test_a_paper_s_figure_lies_within_its_page() -> None:

@@ -394,18 +394,25 @@ class PanelView:
         return line
 
     def _write(self, lift: float, width: float, height: float) -> None:
-        """Title and note ``lift`` points above the axes, and the axis labels."""
+        """Title and note ``lift`` points above the axes, and the axis labels. Where there is not room for all, up to
+        half of it is the title's."""
         assert self._plan is not None
-        taken, remark = 0.0, self._remark_text
-        said = " ".join((drawable(self._plan.title), remark, self._note_text))
-        if width_of(said, self._style.title) > width:
+        letters, title = self._style.letters, drawable(self._plan.title)
+        taken, note, remark = 0.0, self._note_text, self._remark_text
+        if width_of(" ".join((title, remark, note)), self._style.title) > width:
             remark = remark.split(",")[0]  # the title is more
-        for artist, text in ((self._note, self._note_text), (self._remark, remark)):
+        room = width - min(width_of(title, self._style.title, bold=True) + 10.0, 0.5 * width) if title else width
+        for words in (" not shown", " values", " value"):
+            if width_of(note, letters) > room:
+                note = note.replace(words, "")
+        for artist, text in ((self._note, note), (self._remark, remark)):
+            text = fitted(text, room - taken, letters)
+            if width_of(text, letters) > room - taken:
+                text = ""
             artist.set_text(text)
             artist.set_transform(self.axes.transAxes + moved(self.axes, -taken, lift))
-            taken += width_of(text, self._style.letters) + 10.0 if text else 0.0
-        room = max(width - taken, 0.3 * width)
-        title = fitted(drawable(self._plan.title), room, self._style.title, bold=True) if self._plan.title else ""
+            taken += width_of(text, letters) + 10.0 if text else 0.0
+        title = fitted(title, width - taken, self._style.title, bold=True) if title else ""
         artist = self.axes.set_title(title, loc="center", x=0.0, y=1.0, pad=lift)
         plain(artist).set(
             ha="left", va="baseline", fontsize=self._style.title, fontweight="bold", color=self._style.ink, rotation=0

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from long_runs import grow
 
 from m import TrainingSnapshot
-from m.metrics.history import AMPLE, FIRST_BUCKET, NARROW, History
+from m.metrics.history import AMPLE, FIRST_BUCKET, NARROW, History, Room
 from m.metrics.named import NamedHistories, expert_name
 from sinks.plotting.heatmap import MOST_COLUMNS, load_table
 from sinks.plotting.points import MOST_POINTS, Points, points_of
@@ -214,6 +214,23 @@ def test_the_heat_map_shows_where_nothing_was_given_also_in_a_long_run() -> None
     missing = np.isnan(table.loads[0]).mean()
     assert 0.23 < missing < 0.26
     assert not np.isnan(table.loads[1]).any()
+
+
+@pytest.mark.parametrize("room", [AMPLE, NARROW])
+@pytest.mark.parametrize("after", [300, 20_000, 100_000, 400_000])
+def test_a_stretch_without_loads_stays_grey_in_the_heat_map(room: Room, after: int) -> None:
+    """Whether its ends are raw or in a bucket, which is not the same for experts that fold in turn."""
+    steps = np.concatenate((np.arange(90_000), np.arange(90_000 + after, 90_000 + 2 * after)))
+    histories = [grow(History(room), np.ones(steps.size), steps) for _ in range(2)]
+    histories[1].room = Room(room.raw, 512, room.levels, room.buckets)
+    histories[1].fold()
+    table = load_table(histories, 2)
+    assert table is not None
+    columns = table.first + table.per_column * np.arange(table.loads.shape[1])
+    near = 0.005 * steps[-1] + table.per_column
+    given = (columns < 90_000 - near) | (columns > 90_000 + after + near)
+    np.testing.assert_allclose(table.loads[:, given], 1.0)
+    assert np.isnan(table.loads[:, (columns > 90_000 + near) & (columns < 90_000 + after - near)]).all()
 
 
 def test_a_window_of_the_heat_map_is_made_of_raw_points() -> None:

@@ -17,6 +17,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from m.metrics import buckets
+from m.metrics.buckets import Mask
 from m.metrics.experts import DEAD_UNDER
 from m.metrics.history import History
 from sinks.plotting.dress import new_axes
@@ -284,14 +285,25 @@ def _points(history: History, newest: int | None, of_bucket: int) -> _Points:
     gaps = np.abs(np.diff(steps))
     spacing = float(gaps[gaps > 0].min()) if (gaps > 0).any() else 1.0
     finite = older[buckets.COUNT] - older[buckets.NAN] - older[buckets.INFINITE]
-    there = np.isfinite(values)
     of_buckets = np.where(finite > 0.0, older[of_bucket], 0.0)
-    loads = np.concatenate((of_buckets, np.where(there, values, 0.0)))
+    there = np.isfinite(values)
+    gap = _with_gap(older, spacing)  # half of such a bucket stands at its first step, half at its last
+    earliest, latest, numbers = older[buckets.EARLIEST], older[buckets.LATEST], np.where(gap, finite / 2.0, finite)
+    loads = np.concatenate((of_buckets, of_buckets[gap], np.where(there, values, 0.0)))
     return _Points(
-        earliest=np.concatenate((older[buckets.EARLIEST], steps)),
-        latest=np.concatenate((older[buckets.LATEST], steps)),
+        earliest=np.concatenate((earliest, latest[gap], steps)),
+        latest=np.concatenate((np.where(gap, earliest, latest), latest[gap], steps)),
         loads=np.clip(loads, 0.0, _LARGEST_LOAD),
-        numbers=np.concatenate((finite, there)),
+        numbers=np.concatenate((numbers, numbers[gap], there)),
         spacing=spacing,
         is_cut=bool(older[buckets.COUNT].sum() < kept.start),
     )
+
+
+def _with_gap(older: Floats, spacing: float) -> Mask:
+    """Which buckets span a stretch without points: the steps in them lie twice as far apart as in those before and
+    after, or as the raw ones, which are ``spacing`` apart."""
+    extents = older[buckets.LATEST] - older[buckets.EARLIEST]
+    apart = np.concatenate(([0.0], extents / np.maximum(older[buckets.COUNT] - 1.0, 1.0), [spacing]))
+    found: Mask = (apart[1:-1] > 2.0 * np.maximum(apart[:-2], apart[2:])) & (older[buckets.CROSSED] == 0.0)
+    return found

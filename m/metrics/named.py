@@ -36,7 +36,7 @@ LONGEST_NAME: Final = 1000
 
 _EXPERT = re.compile(r"expert_(0|[1-9][0-9]*)")
 _FOLD_EVERY: Final = 2048
-"""Within so many snapshots every history has its turn to fold: its raw points stay under twice `RAW_POINTS`."""
+"""Within so many snapshots every history has its turn to fold: so many raw points it may have beyond its `Room`."""
 _FOLD_TOGETHER: Final = 12
 """Of thousands of snapshots one waits for so many folds, some milliseconds, rather than each of a dozen for one."""
 

@@ -8,6 +8,7 @@ import logging
 import sys
 import types
 import weakref
+from collections import namedtuple
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 from m.metrics import values
+from m.metrics.snapshot import snapshot_of
 from m.metrics.values import DeferredNumber, leave_out, to_metric, to_number, unconvertible_count
 
 
@@ -155,6 +157,30 @@ def test_custom_metrics_keep_text_as_plain_text() -> None:
     for text in ("warm-up", np.str_("warm-up"), Phase.WARM_UP):
         assert to_metric(text, "phase") == "warm-up"
         assert type(to_metric(text, "phase")) is str
+
+
+def test_containers_are_copied_with_plain_contents() -> None:
+    """Else every snapshot that waits somewhere keeps what the next step changes, or a tensor with its graph."""
+    reused, inner = [0.5], {"a": Fraction(1, 4)}
+    pair = namedtuple("pair", "left right")(np.float32(0.5), "text")
+    kept = snapshot_of({"list": reused, "dict": {"inner": inner, "none": None}, "pair": pair, "set": {1, 2}}, 0)
+    reused[0], inner["a"] = 9.0, Fraction(9)
+    metrics = kept.custom_metrics
+    assert metrics["list"] == [0.5]
+    assert metrics["dict"] == {"inner": {"a": 0.25}, "none": None}
+    assert (metrics["pair"].left, type(metrics["pair"].left), metrics["pair"].right) == (0.5, float, "text")
+    assert metrics["set"] == {1, 2}
+
+
+def test_what_cannot_be_kept_leaves_none_in_its_container_and_is_counted() -> None:
+    before = unconvertible_count()
+    endless: list[Any] = [1]
+    endless.append(endless)
+    metrics = snapshot_of({"list": [1.0, np.zeros(3)], "endless": endless, "complex": 1 + 2j}, 0).custom_metrics
+    assert metrics["list"] == [1.0, None]
+    assert "complex" not in metrics
+    assert repr(metrics["endless"]).count("[") == 10
+    assert unconvertible_count() == before + 3
 
 
 def test_custom_metrics_keep_the_users_objects_but_no_arrays() -> None:

@@ -13,7 +13,7 @@ import pytest
 from m import MetricsHub
 from m.journal.decoding import decode
 from m.metrics import values
-from m.metrics.snapshot import TrainingSnapshot
+from m.metrics.snapshot import TrainingSnapshot, snapshot_of
 from m.metrics.values import DeferredNumber, to_metric, to_number, unconvertible_count
 from sinks import JsonlSink, PlotSink, TerminalSink
 
@@ -197,3 +197,13 @@ def test_a_cuda_tensor_is_not_waited_for(torch: Any) -> None:
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert number.resolve() == 0.5
+
+
+def test_no_graph_is_kept_in_a_container(torch: Any) -> None:
+    weights = torch.ones(3, requires_grad=True)
+    loss = (weights * 2).sum()
+    graph = weakref.ref(loss)
+    kept = snapshot_of({"list": [loss], "dict": {"task": (loss, "name")}}, 0)
+    del loss
+    assert graph() is None
+    assert kept.custom_metrics == {"list": [6.0], "dict": {"task": (6.0, "name")}}

@@ -25,6 +25,9 @@ _MAX_NAMED: Final = 200  # names that are each warned about once
 _unconvertible = 0
 _warned: set[str] = set()
 _COLUMN: Final = "a column of numbers"
+_CONTAINERS: Final = (list, tuple, dict, set, frozenset)
+_PLAIN_TYPES: Final = frozenset((float, int, bool, str, type(None)))
+_DEEPEST: Final = 10
 _copy_of_jax: Callable[[Any], Any] | None = None
 
 
@@ -131,8 +134,15 @@ def to_column(value: Any, name: str) -> array[float] | DeferredColumn | None:
 def to_metric(value: Any, name: str) -> Any:
     """Like `to_number` for a custom metric, which may hold anything: text and the user's own objects stay as they are.
 
-    Arrays and tensors of more than one element are left out (counted): kept, they would hold memory and a graph.
+    Arrays and tensors of more than one element are left out (counted): kept, they would hold memory and a graph. A
+    list, tuple, set or dict is copied with its contents made plain in the same way, and None in place of one that is
+    left out; so is one that is on a device, since nobody waits for what is in a container.
     """
+    return _to_metric(value, name, 0)
+
+
+def _to_metric(value: Any, name: str, depth: int) -> Any:
+    """As `to_metric`, ``depth`` containers down."""
     kind = type(value)
     if kind is str or kind is bool or value is None:
         return value
@@ -141,12 +151,37 @@ def to_metric(value: Any, name: str) -> Any:
     try:
         if isinstance(value, (float, int)) or hasattr(value, "item") or hasattr(value, "__float__"):
             return to_number(value, name)
-        if hasattr(value, "dtype") or hasattr(value, "__array__"):
+        if hasattr(value, "dtype") or hasattr(value, "__array__") or isinstance(value, complex):
             return _give_up(value, name, None)
+        if isinstance(value, _CONTAINERS):
+            return _contents(value, name, depth + 1)
     except Exception as error:  # an object that answers hasattr with an exception
         _give_up(value, name, error)
         return None
     return value
+
+
+def _contents(value: Any, name: str, depth: int) -> Any:
+    """An own copy of a container that no tensor is kept in."""
+    if depth > _DEEPEST:  # or it holds itself
+        return _give_up(value, name, None, f"a value in at most {_DEEPEST} containers")
+    if isinstance(value, dict):
+        return {key: _content(each, name, depth) for key, each in list(value.items())}
+    found = list(value)
+    if not _PLAIN_TYPES.issuperset(map(type, found)):
+        found = [_content(each, name, depth) for each in found]
+    if isinstance(value, list):
+        return found
+    if isinstance(value, tuple):
+        return type(value)._make(found) if hasattr(value, "_make") else tuple(found)
+    return set(found)
+
+
+def _content(value: Any, name: str, depth: int) -> Any:
+    found = _to_metric(value, name, depth)
+    if type(found) is DeferredNumber:
+        return _give_up(value, name, None, "a number on this side of a device, as it must be in a container,")
+    return found
 
 
 def leave_out(value: Any, name: str, wanted: str = "one number") -> None:

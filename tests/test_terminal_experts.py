@@ -187,3 +187,15 @@ def test_where_there_is_room_each_expert_has_a_strip_of_time() -> None:
         " 2 ▄▄▃▄▄▄××××",
         " 3 ▄▄█▄▄▄▅▅▅▅",
     ]
+
+
+@pytest.mark.parametrize("nothing", [0.0, math.nan])
+def test_layers_that_have_no_load_yet_at_the_first_table_get_their_strips_when_they_have(nothing: float) -> None:
+    course, silent = LoadCourse(), by_layer({0: [nothing] * 2, 1: [nothing] * 2})
+    for _ in range(2):
+        course.see(silent)
+        past = over_time(course, 98, DEFAULT, 5)
+        assert "no load" in texts(experts(silent, 98, DEFAULT, course=course, past=past)[0])[0]
+    course.see(by_layer({0: [1, 1], 1: [1, 1]}))
+    assert [label for label, _ in course.rows(98, 5)] == ["0", "1"]
+    assert len(over_time(course, 98, DEFAULT, 5)) == 3

@@ -52,7 +52,7 @@ class LoadCourse:
         slots = self._slots
         group = -(-len(slots) // max(cells, 1))
         moments = [_worst(slots[at : at + group]) for at in range(0, len(slots), group)]
-        together = -(-len(self._labels) // max(most, 1))
+        together = max(-(-len(self._labels) // max(most, 1)), 1)
         rows = []
         for at in range(0, len(self._labels), together):
             labels = self._labels[at : at + together]

@@ -265,6 +265,33 @@ def test_a_frame_takes_in_what_waits_when_it_is_much_and_no_table_is_due() -> No
     assert not shown.state.arrived
 
 
+def test_all_numbers_of_the_tables_are_of_the_step_in_their_heading() -> None:
+    shown = Shown(table_update_interval=1000)
+    shown.state.wake = lambda: None
+
+    def take(steps: range) -> None:
+        for step in steps:
+            shown.state.note(snapshot(step, gradient_norm=float(step), custom_metrics={"best_error": 9999.0 - step}))
+
+    def steps(width: int) -> list[str]:
+        lines = shown.lines(width, 23)
+        heading = next(line for line in lines if "status" in line)
+        norm, error = (next(line for line in lines if line.startswith(f" {name}")) for name in ("gradient", "best_"))
+        return [heading.split("step")[1].split()[0], norm.split()[1].split(".")[0], error.split()[-1]]
+
+    take(range(1, 300))
+    assert steps(79) == ["299"] * 3  # more than may wait: all of it is taken in, and nothing shown before
+    take(range(300, 400))
+    assert steps(70) == ["299"] * 3  # of another size, and nothing more was taken in
+    take(range(400, 700))
+    assert steps(70) == ["299"] * 3  # taken in, and no table is due
+    assert steps(79) == ["699"] * 3
+    take(range(700, 1300))
+    assert steps(79) == ["1000"] * 3  # what came after a table is due waits for it
+    take(range(1300, 1310))
+    assert steps(79) == ["1000"] * 3
+
+
 def test_the_first_snapshot_is_shown_before_the_first_table_is_due() -> None:
     shown = Shown()
     shown.take(snapshot(1))

@@ -44,7 +44,7 @@ def test_a_block_comes_at_each_interval_and_begins_with_step_and_total() -> None
 def test_tables_that_came_due_between_two_looks_are_one_block_of_the_newest() -> None:
     text = Text()
     for step in range(80):
-        text.state.take(TrainingSnapshot(step=step, train_loss=1.0))
+        text.state.note(TrainingSnapshot(step=step, train_loss=1.0))
     assert text.plain.next().startswith("step 76/100")
     assert text.plain.next() == ""
 

@@ -227,8 +227,24 @@ def test_all_that_has_arrived_can_be_taken_in_without_losing_the_moment_that_is_
     assert (state.view.snapshot.step, state.view.known, state.view.courses["train_loss"].last) == (10, {"at": 10}, 10.0)
     assert (state.train_loss.last, state.past.last_step) == (13.0, 13)
     assert not state.catch_up(to_the_newest=True)
-    state.freeze()
+    state.settle()
+    assert (state.view.snapshot.step, state.view.known, state.view.courses["train_loss"].last) == (13, {"at": 13}, 13.0)
+    state.note(TrainingSnapshot(step=14, train_loss=14.0))
+    state.settle()
     assert state.view.snapshot.step == 13
+    state.freeze()
+    assert state.view.snapshot.step == 14
+
+
+def test_a_moment_that_was_taken_in_has_the_loads_of_its_time() -> None:
+    state = State(interval=10)
+    for step in range(1, 14):
+        state.note(layered(step))
+    state.catch_up(to_the_newest=True)
+    state.note(layered(14))
+    state.settle()
+    assert state.view is not None
+    assert (state.view.snapshot.step, state.view.experts) == (13, {0: {0: 13.0, 1: 1.0}})
 
 
 def test_of_several_moments_that_were_due_the_newest_is_shown() -> None:

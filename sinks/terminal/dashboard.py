@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 from rich.cells import cell_len
@@ -124,8 +125,11 @@ class Dashboard:
             state.rate = self.meter.steps_per_second
         if state.due is not None and self.clock() >= self._loads_due:
             self._see_loads(state.due.experts)  # of tables that are not laid out as well
-        if len(state.arrived) > MANY_ARRIVED:  # more than may wait for the next table
+        # more than may wait for the next table; what is due comes first, so that its tables are of that step
+        if len(state.arrived) > MANY_ARRIVED and not state.catch_up():
             state.catch_up(to_the_newest=True)
+        if state.view is not self._seen:  # tables that were not shown yet, and are not to fall behind what is taken in
+            state.settle()
 
     def rows(self, width: int, height: int, console: Console, *, curves: bool = True, paced: bool = False) -> list[Row]:
         """The whole dashboard in at most ``width`` by ``height`` cells. ``console`` renders a custom table.
@@ -183,7 +187,8 @@ class Dashboard:
         paced: bool = False,
         view: View | None = None,
     ) -> list[Row]:
-        """The tables of ``view``, None: of what is due; laid out again only when something in them changed."""
+        """The tables of ``view``, None: of what is due; where more was taken in meanwhile, of as much as that was. Laid
+        out again only when something in them changed."""
         if not self.config.show_tables:
             rows = groups.alerts(self.state.alerts, width, self.look)[0] if self.state.alerts else []
             return rows[-height:] if height > 0 else []
@@ -192,17 +197,22 @@ class Dashboard:
         if paced and self._laid_out_for[1:] == rest and self.clock() < self._paid_for_at:
             return self._tables
         before = time.thread_time()
-        view = self.due_view() if view is None else view
-        wanted = (view, *rest)
-        if self._laid_out_for != wanted:
-            if view is not self._seen and view is not None:
-                self._see(view)
-            self._tables = self._lay_out(view, width, height, console, curves)
-            self._laid_out_for = wanted
+        if self._laid_out_for != (self.due_view() if view is None else view, *rest):
+            with self._standing_still():
+                state.settle()
+                view = state.view
+                if view is not self._seen and view is not None:
+                    self._see(view)
+                self._tables = self._lay_out(view, width, height, console, curves)
+            self._laid_out_for = (view, *rest)
             frames = min((time.thread_time() - before) / TABLES_SHARE * _USUAL_RATE, LONGEST_WAIT)
             now = self.clock()
             self._paid_for_at = now + min(frames / self.config.refresh_per_second, YOUNG * (now - self._started))
         return self._tables
+
+    def _standing_still(self) -> AbstractContextManager[object]:
+        """While in it nobody takes anything in; not so where a custom table is built, which may take its time."""
+        return nullcontext() if self.custom.builder is not None else self.state.past.lock
 
     # -- layout ---------------------------------------------------------------------------------------------------
 

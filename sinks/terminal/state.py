@@ -40,8 +40,8 @@ _YIELD_S: Final = 0.001
 
 
 @dataclass(slots=True, frozen=True)
-class Due:
-    """A snapshot at which tables are due."""
+class Moment:
+    """A snapshot at which tables are due, or up to which all were taken in."""
 
     number: int
     """It is the so many-th of the run, from 1."""
@@ -52,7 +52,7 @@ class Due:
 
 @dataclass(slots=True)
 class View:
-    """The moment that the tables show: the snapshot at which they were due, and what was known by then."""
+    """The moment that the tables show: a snapshot, and what was known by then."""
 
     snapshot: TrainingSnapshot
     known: dict[str, Any]
@@ -79,7 +79,7 @@ class State:
     """The step at which the training loss stopped being finite; None while it is finite."""
     noted: int = 0
     """Snapshots so far."""
-    due: Due | None = None
+    due: Moment | None = None
     """The newest snapshot at which tables were due."""
     arrived: deque[TrainingSnapshot] = field(default_factory=deque)
     """What was noted and not yet taken in."""
@@ -106,7 +106,8 @@ class State:
     _experts: Utilization = field(default_factory=dict)  # the newest that was not empty
     _heavy: bool = False  # the newest that waits has loads of its own. Both for the emitting thread
     _taken: int = 0  # snapshots that were taken in
-    _shown: int = 0  # number of the last one that was due then
+    _reached: Moment | None = None  # as far as that went, when it last went to the newest
+    _shown: int = 0  # number of the snapshot of `view`
 
     # -- on the emitting thread ----------------------------------------------------------------------------------------
 
@@ -138,7 +139,7 @@ class State:
         arrived = self.arrived
         arrived.append(snapshot)
         if due:
-            self.due = Due(self.noted, snapshot, self._experts)
+            self.due = Moment(self.noted, snapshot, self._experts)
         if len(arrived) > MANY_ARRIVED:
             self._many_arrived()
 
@@ -199,8 +200,23 @@ class State:
     def freeze(self) -> None:
         """Let the tables show the newest moment."""
         self.catch_up(to_the_newest=True)
-        if self.latest is not None:
+        self.settle()
+        if self.view is None and self.latest is not None:
             self._show(self.latest, self._experts)
+
+    def settle(self) -> None:
+        """Where more was taken in than up to `view`, let `view` be the newest moment that was taken in: the tables say
+        more than what is in a view, and all of it is to be of one step."""
+        reached = self._reached
+        if reached is None or reached.number <= self._shown or not self.past.lock.acquire(timeout=_PATIENCE_S):
+            return
+        try:
+            reached = self._reached or reached
+            if reached.number > self._shown:
+                self._shown = reached.number
+                self._show(reached.snapshot, reached.snapshot.expert_utilization or reached.experts)
+        finally:
+            self.past.lock.release()
 
     def _take_in(self, to_the_newest: bool) -> None:
         """As `catch_up` says. The lock is held."""
@@ -209,8 +225,10 @@ class State:
             self._take(due.number - self._taken)
             self._shown = due.number
             self._show(due.snapshot, due.experts)
-        if to_the_newest:
-            self._take(len(self.arrived))
+        count, experts = len(self.arrived), self._experts
+        if to_the_newest and count:
+            self._reached = Moment(self._taken + count, self.arrived[count - 1], experts)
+            self._take(count)
 
     def _take(self, count: int) -> None:
         """Take in the oldest ``count`` that wait."""

@@ -34,10 +34,12 @@ def status_of(width: int = 79, **fields: float | None) -> Levels:
     return status_after([{"train_loss": 2.0 - step / 2, "learning_rate": 3e-4, **fields} for step in range(3)], width)
 
 
-def status_after(steps: list[dict[str, float | None]], width: int = 79) -> Levels:
-    state, trends = State(interval=1, run=Run(total_steps=1000)), Trends()
-    for step, fields in enumerate(steps):
-        state.take(TrainingSnapshot(step=step, **fields))  # type: ignore[arg-type]
+def status_after(
+    steps: list[dict[str, float | None]], width: int = 79, first: int = 0, total: int | None = 1000
+) -> Levels:
+    state, trends = State(interval=1, run=Run(total_steps=total)), Trends()
+    for step, fields in enumerate(steps, first):
+        state.take(TrainingSnapshot(**{"step": step, "train_loss": None, **fields}))  # type: ignore[arg-type]
     for name, series in state.past.series.items():
         trends.see(name, series.mean)
 
@@ -47,7 +49,7 @@ def status_after(steps: list[dict[str, float | None]], width: int = 79) -> Level
     def newest(name: str, width: int) -> Row:
         return recent(name, state.past.series.get(name), width, DEFAULT)
 
-    columns = columns_for(width, 14, 4, ema=True)
+    columns = columns_for(width, 14, groups.digits_of(state), ema=True)
     return groups.status(state, trends, columns, Sparks(whole, newest), DEFAULT, experts_missing=True)
 
 
@@ -101,6 +103,31 @@ def test_the_status_shows_each_loss_with_its_best_and_where_it_was() -> None:
     assert re.match(r" experts +- +no utilization given$", rows[4])
     ends = [row.index("1.0000") + 6 for row in rows[1:2]] + [rows[2].index("0.7000") + 6, rows[3].index("e-4") + 3]
     assert len(set(ends)) == 1  # values end in one column
+
+
+@pytest.mark.parametrize("total", [None, 100_000, 10**6, 10**9, 10**12])
+@pytest.mark.parametrize("width", [50, 54, 55, 60, 61, 79, 119])
+def test_every_step_has_its_place_however_long_it_is(width: int, total: int | None) -> None:
+    places = set()
+    for part in (0.0, 0.000_01, 0.012_345, 0.999_99):
+        at = int(part * (total or 10**6))
+        fields = {"learning_rate": 3e-4, "aux_loss": math.nan, "val_loss": 0.5}
+        level = status_after([fields], width, at, total)[0]
+        heading, *rows = texts(level)
+        assert all(cell_len(text) <= width for text in (heading, *rows))
+        said = str(at) if at < 10**10 else f"{at / 10**9:.9f}"[:8]  # as many digits as ten cells hold
+        assert re.search(rf" step +{said}", heading)
+        assert re.search(r"best +0\.5000|0\.5000 +\d", next(row for row in rows if row.startswith(" val_loss")))
+        assert re.search(r"since +\d", next(row for row in rows if row.startswith(" aux_loss")))
+        places.add(tuple(heading.find(word) for word in ("step", "ema", "history", "best")))
+    assert len(places) == 1 or total is None
+
+
+def test_where_a_step_is_too_long_for_its_column_its_first_digits_are_shown() -> None:
+    rows = texts(status_after([{"val_loss": 0.5}], 79, 212_345_678, 10**9)[0])
+    assert re.match(r" val_loss +0\.5000 +at 212\.3M  ▄ +0\.5000 +212345678$", rows[1])
+    narrow = texts(status_after([{"val_loss": 0.5}], 57, 212_345_678, 10**9)[0])
+    assert re.match(r" val_loss +0\.5000 +best +0\.5000 at 212\.345M$", narrow[1])
 
 
 @pytest.mark.parametrize("ema", [True, False])

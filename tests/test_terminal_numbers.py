@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from sinks.terminal.numbers import count, duration, exponent, memory, number, percent
+from sinks.terminal.numbers import count, duration, exponent, memory, number, percent, step
 
 
 @pytest.mark.parametrize(
@@ -90,3 +90,23 @@ def test_memory_percent_and_time_spans() -> None:
         "-",
         "-",
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (999_999, "999999"),
+        (1_234_567, "1.234M"),
+        (-1_234_567, "-1.23M"),
+        (12_345_678, "12.34M"),
+        (199_999_999, "199.9M"),
+        (-199_999_999, "-199M"),
+        (10**12, "1.000T"),
+        (10**21 - 1, "999.9E"),
+        (10**21, "1e21"),
+        (10**500, "1e500"),
+    ],
+)
+def test_a_step_has_as_many_digits_as_there_is_room_for(value: int, text: str) -> None:
+    assert step(value, 6) == text

@@ -43,7 +43,7 @@ def status(
     """Losses with their best so far, learning rate and, if wanted, ``gradient_norm``; a word where expert utilization
     was wanted and never given."""
     step = state.view.snapshot.step if state.view is not None else state.run.initial_step
-    title = heading("status", f" {look.glyphs.dot} step {step:>{digits_of(state)}}", columns, look)
+    title = heading("status", f" {look.glyphs.dot} step {numbers.step(step).rjust(digits_of(state))}", columns, look)
     lines: list[Line] = []
     courses = state.view.courses if state.view is not None else {}
     for name, course in courses.items():
@@ -65,10 +65,10 @@ def status(
 
 
 def digits_of(state: State) -> int:
-    """Digits of the longest step that is to be expected."""
+    """Cells of the longest step that is to be expected."""
     # of an unknown length, so that the column does not move at step 10, 100 and 1000
     least = len(str(state.run.total_steps)) if state.run.total_steps is not None else 4
-    return max(least, len(str(state.latest.step if state.latest else 0)))
+    return min(max(least, len(str(state.latest.step if state.latest else 0))), numbers.LONGEST_STEP)
 
 
 def _loss_line(name: str, course: Course, state: State, trends: Trends) -> Line:

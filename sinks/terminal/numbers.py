@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Final
+
+LONGEST_STEP: Final = 10
+"""Steps of more digits are shortened."""
+_UNITS: Final = "kMGTPE"
 
 
 def number(value: float | int | bool | None, width: int = 10) -> str:
@@ -68,6 +72,18 @@ def count(value: float | None) -> str:
             scaled = value / divisor
             return f"{scaled:.2f}{unit}" if abs(scaled) < 100 else f"{scaled:.1f}{unit}"
     return exponent(value)
+
+
+def step(value: int, width: int = LONGEST_STEP) -> str:
+    """A step in at most ``width`` cells (6 or more): all its digits, or as many as there is room for: ``12.34M``."""
+    text = str(value)
+    if len(text) <= width:
+        return text
+    power = len(text.lstrip("-")) - 1
+    if power >= 3 * len(_UNITS) + 3:
+        return f"{text[:-power]}e{power}"
+    point = len(text) - power // 3 * 3
+    return f"{text[:point]}.{text[point : width - 2]}".rstrip(".") + _UNITS[power // 3 - 1]
 
 
 def memory(megabytes: float | None) -> str:

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from sinks.terminal import numbers
 from sinks.terminal.look import PLAIN, Look, Row, Span
 from sinks.terminal.past import NEWEST
-from sinks.terminal.rows import arrow, clip, value_style
+from sinks.terminal.rows import arrow, clip, row_width, value_style
 from sinks.terminal.spark import PER_COLUMN
 from sinks.terminal.text import fit, safe
 from sinks.terminal.trends import Direction
@@ -110,11 +110,6 @@ def columns_for(width: int, longest_name: int, digits: int, ema: bool) -> Column
 def heading(title: str, notes: str, columns: Columns, look: Look) -> Row:
     """The rule above: the group's title, then the headings over their columns as far as there are any."""
     rule = look.glyphs.rule
-    spans: list[Span] = [(f"{rule}{rule} ", look.dim), (title, look.title)]
-    at = 3 + cell_len(title)
-    if notes and at + cell_len(notes) + 3 <= (columns.name + columns.value if columns.headed else columns.width):
-        spans.append((notes, PLAIN))
-        at += cell_len(notes)
     end = columns.name + columns.value + 2
     headings: list[tuple[str, int]] = []  # and the cell in which they begin
     if columns.headed:
@@ -131,6 +126,11 @@ def heading(title: str, notes: str, columns: Columns, look: Look) -> Row:
         end += 2 + columns.best
         headings.append(("best", end - 4))
         headings.append(("step", end + columns.step - 4))
+    spans: list[Span] = [(f"{rule}{rule} ", look.dim), (title, look.title)]
+    at = 3 + cell_len(title)
+    if notes and at + cell_len(notes) + 2 <= (headings[0][1] if headings else columns.width):
+        spans.append((notes, PLAIN))
+        at += cell_len(notes)
     for text, begin in headings:
         fill = begin - at - 2
         if fill < 0:
@@ -156,12 +156,12 @@ def line_row(line: Line, columns: Columns, sparks: Sparks, look: Look) -> Row:
     row: list[Span] = [(name + " " * (len(text) - len(number)), PLAIN), (number, style), (" ", PLAIN)]
     row.append(arrow(line.name, line.way, look, value))
     if not columns.headed:
-        return clip((*row, *_remark(line, columns.width, look)), columns.width)
+        return clip((*row, *_remark(line, columns.width - row_width(tuple(row)), look)), columns.width)
     if columns.ema:
         if line.ema is not None:
             row.append((numbers.number(line.ema, columns.ema - 1).rjust(columns.ema), PLAIN))
         elif line.measured is not None:
-            row.append((f"at {line.measured}".rjust(columns.ema), look.dim))
+            row.append((f"at {numbers.step(line.measured, columns.ema - 4)}".rjust(columns.ema), look.dim))
         else:
             row.append((" " * columns.ema, PLAIN))
     row += [("  ", PLAIN), *sparks.whole(line.name, columns.spark)]
@@ -169,23 +169,23 @@ def line_row(line: Line, columns: Columns, sparks: Sparks, look: Look) -> Row:
         row += [(" " * _BETWEEN, PLAIN), *sparks.recent(line.name, columns.recent)]
     row.append(("  ", PLAIN))
     if line.since is not None:
-        since = "since" + str(line.since).rjust(columns.step)
+        since = "since" + numbers.step(line.since).rjust(columns.step)
         row += [(" " * (columns.best - 5), PLAIN), (since, look.worse)]
     elif line.best is not None and line.best_step is not None:
         row.append(
             (
-                numbers.number(line.best, columns.best) + str(line.best_step).rjust(columns.step),
+                numbers.number(line.best, columns.best) + numbers.step(line.best_step).rjust(columns.step),
                 PLAIN,
             )
         )
-    return tuple(row)
+    return clip(tuple(row), columns.width)
 
 
-def _remark(line: Line, width: int, look: Look) -> Row:
+def _remark(line: Line, room: int, look: Look) -> Row:
     """What stands behind the value where there are no columns for it."""
     if line.since is not None:
-        return ((f"  since {line.since}", look.worse),)
-    if line.best is None:
+        return ((f"  since {numbers.step(line.since, max(room - 8, 6))}", look.worse),)
+    if line.best is None or line.best_step is None:
         return ()
-    at = f" at {line.best_step}" if width >= 50 else ""
+    at = f" at {numbers.step(line.best_step, room - 18)}" if room >= 24 else ""
     return ((f"  best {numbers.number(line.best, 7)}{at}", PLAIN),)

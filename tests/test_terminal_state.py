@@ -43,6 +43,17 @@ def test_a_loss_that_stops_being_finite_is_not_kept_back_until_the_next_interval
     assert due == [2, 5]
 
 
+def test_neither_is_one_that_is_measured_now_and_then_nor_is_one_forgotten_while_others_are_finite() -> None:
+    state = State(interval=100)
+    losses = {1: 0.5, 2: None, 3: math.nan, 4: None, 5: math.inf, 6: 0.5, 7: None, 8: math.nan}
+    due = []
+    for step, loss in losses.items():
+        aux = -math.inf if step in (4, 5) else 0.01
+        if state.take(TrainingSnapshot(step=step, train_loss=1.0, val_loss=loss, aux_loss=aux)):
+            due.append((step, dict(state.broken)))
+    assert due == [(3, {"val_loss": 3}), (4, {"val_loss": 3, "aux_loss": 4}), (8, {"val_loss": 8})]
+
+
 def test_a_course_keeps_first_best_and_newest_and_counts_what_is_not_finite() -> None:
     course = Course()
     for step, value in enumerate([3.0, math.nan, 1.0, -math.inf, 2.0]):
@@ -283,12 +294,12 @@ def test_loads_at_the_step_at_which_the_loss_broke_are_shown() -> None:
     state = State(interval=100)
     for step in range(1, 9):
         state.note(layered(step, math.nan if step > 3 else 1.0))
-    assert state.broken_at == 4
+    assert state.broken == {"train_loss": 4}
     state.catch_up()
     assert state.view is not None
     assert state.view.experts == {0: {0: 4.0, 1: 1.0}}
     state.note(layered(9))
-    assert state.broken_at is None
+    assert state.broken == {}
 
 
 def test_loads_that_are_given_now_and_then_wait_for_the_table_after_them() -> None:

@@ -193,7 +193,7 @@ class Dashboard:
             rows = groups.alerts(self.state.alerts, width, self.look)[0] if self.state.alerts else []
             return rows[-height:] if height > 0 else []
         state = self.state
-        rest = (len(state.alerts), state.alerts[-1:], width, height, curves, state.broken_at, self.finished)
+        rest = (len(state.alerts), state.alerts[-1:], width, height, curves, state.broken, self.finished)
         if paced and self._laid_out_for[1:] == rest and self.clock() < self._paid_for_at:
             return self._tables
         before = time.thread_time()

@@ -75,8 +75,8 @@ class State:
     """The newest snapshot; the progress line shows it."""
     first_step: int | None = None
     """The first step of this session."""
-    broken_at: int | None = None
-    """The step at which the training loss stopped being finite; None while it is finite."""
+    broken: dict[str, int] = field(default_factory=dict)
+    """The losses that are not finite, with the step at which they stopped being so. Never changed: replaced."""
     noted: int = 0
     """Snapshots so far."""
     due: Moment | None = None
@@ -121,13 +121,16 @@ class State:
             due = step % self.interval == 0
         else:
             due = step // self.interval > before.step // self.interval
+        broken = self.broken
         loss: float | None = snapshot.train_loss
-        if loss is not None:
-            if loss - loss == 0.0:  # finite: NaN and the infinities give NaN
-                self.broken_at = None
-            elif self.broken_at is None:
-                self.broken_at = step
-                due = True  # never kept back until the next interval
+        if loss is not None and (loss - loss != 0.0 or broken) and self._breaks("train_loss", loss, step):
+            due = True  # never kept back until the next interval
+        loss = snapshot.val_loss
+        if loss is not None and (loss - loss != 0.0 or broken) and self._breaks("val_loss", loss, step):
+            due = True
+        loss = snapshot.aux_loss
+        if loss is not None and (loss - loss != 0.0 or broken) and self._breaks("aux_loss", loss, step):
+            due = True
         if self._heavy:
             self._lighten(before)
         utilization = snapshot.expert_utilization
@@ -142,6 +145,15 @@ class State:
             self.due = Moment(self.noted, snapshot, self._experts)
         if len(arrived) > MANY_ARRIVED:
             self._many_arrived()
+
+    def _breaks(self, name: str, loss: float, step: int) -> bool:
+        """Whether ``name`` stops being finite with ``loss``; keeps account of it."""
+        finite = loss - loss == 0.0  # NaN and the infinities give NaN
+        if finite is (name not in self.broken):
+            return False
+        others = {each: at for each, at in self.broken.items() if each != name}
+        self.broken = others if finite else {**others, name: step}
+        return not finite
 
     def _lighten(self, newest: TrainingSnapshot | None) -> None:
         """Take the loads from the newest that waits, which will not be the newest any more."""

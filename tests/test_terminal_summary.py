@@ -54,19 +54,32 @@ def test_a_run_that_went_nan_ends_with_it_in_red() -> None:
     assert ("      nan", DEFAULT.worse) in rows[1]
 
 
-@pytest.mark.parametrize("width", [20, 39, 79, 199])
+@pytest.mark.parametrize("last", [1.0, math.nan])
+@pytest.mark.parametrize("width", [20, 30, *range(38, 100)])
+def test_what_is_said_of_a_loss_is_whole_if_need_be_in_another_row(width: int, last: float) -> None:
+    _, *rows = texts(finished([2.0] * 1000 + [math.inf, 1.0, last]), width)
+    text = " ".join(" ".join(rows[: next(at for at, row in enumerate(rows) if row.startswith(" aux"))]).split())
+    value, missing = ("nan", 2) if math.isnan(last) else ("1.0000", 1)
+    assert f"last {value}" in text
+    assert "best 1.0000" in text
+    assert text.endswith(f" {missing} not finite")
+    if width >= 79:
+        assert text.startswith(f"train_loss first 2.0000 best 1.0000 at 1001 last {value}")
+        assert len(rows) == (3 if width < 82 else 2)
+
+
+@pytest.mark.parametrize("width", [39, 79, 199])
 def test_everything_at_once_takes_twelve_rows_and_no_number_is_cut(width: int) -> None:
     files = tuple(f"runs/2026-01-01_00-00-00/a_file_with_a_long_name_{index}.png" for index in range(9))
     rows = texts(finished([2.0, 1.0], alerts=40), width, files, Cost(0.0021, 1204))
     assert len(rows) <= 12
     joined = "\n".join(rows)
-    if width >= 39:
-        assert "2 steps in 0:01" in joined
-        assert re.search(r"last +1\.0000", joined)
-        assert re.search(r"best +1\.0000", joined)
-        assert "40 alerts" in joined or "+37 earlier" in joined
-        assert "0.21 % of the time" in joined
-        assert "+5 more" in joined
+    assert "2 steps in 0:01" in joined
+    assert re.search(r"last +1\.0000", joined)
+    assert re.search(r"best +1\.0000", joined)
+    assert "40 alerts" in joined or "+37 earlier" in joined
+    assert "0.21 % of the time" in joined
+    assert "+5 more" in joined
 
 
 def test_files_that_somebody_names_are_listed_once() -> None:

@@ -13,7 +13,7 @@ from sinks.terminal import numbers
 from sinks.terminal.course import Course
 from sinks.terminal.groups import alerts
 from sinks.terminal.look import PLAIN, Look, Row
-from sinks.terminal.rows import clip, rule, value_style
+from sinks.terminal.rows import clip, row_width, rule, value_style
 from sinks.terminal.state import State
 from sinks.terminal.text import safe, shorten
 
@@ -36,8 +36,9 @@ class Cost:
 def closing_summary(
     state: State, elapsed_s: float, width: int, look: Look, files: Sequence[str] = (), cost: Cost | None = None
 ) -> list[Row]:
-    """At most twelve rows of ``width`` cells: duration and rate, first, best and last of each loss, the newest alerts,
-    the ``files`` that were written and what the display has cost."""
+    """At most twelve rows of ``width`` cells, and more where a loss does not fit into one: duration and rate, first,
+    best and last of each loss, how many values were not finite, the newest alerts, the ``files`` that
+    were written and what the display has cost."""
     steps = 0 if state.latest is None else max(state.completed() - state.run.initial_step, 0)
     notes = [f"{steps} step{'' if steps == 1 else 's'} in {numbers.duration(elapsed_s)}"]
     raised = state.alerts_raised
@@ -52,7 +53,7 @@ def closing_summary(
     for name in LOSSES:
         course: Course = getattr(state, name)
         if course.last is not None:
-            rows.append(_loss(name, course, digits, width, look))
+            rows += _loss(name, course, digits, width, look)
     if raised:
         rows += alerts(state.alerts, width, look, min(len(state.alerts), MOST_ALERTS))[0]
     for index, file in enumerate(files[:MOST_FILES]):
@@ -75,20 +76,31 @@ def _from_here(file: str) -> str:
     return file if relative.startswith(os.pardir) else relative
 
 
-def _loss(name: str, course: Course, digits: int, width: int, look: Look) -> Row:
+def _loss(name: str, course: Course, digits: int, width: int, look: Look) -> list[Row]:
+    """One row; what does not fit into it stands in rows of its own below."""
     best = None if course.best_step is None else course.best
-    last, style = course.last, value_style(course.last, look)
-    if width < 60:
-        found = (f" best {numbers.number(best, 8)}", PLAIN)
-        return clip(((f" {name:<11}", PLAIN), (f"last {numbers.number(last, 8)}", style), found), width)
+    style = value_style(course.last, look)
     at = "" if best is None else f" at {course.best_step:>{digits}}"
-    row: Row = (
-        (f" {name:<{_NAME}}", PLAIN),
-        (f"first {numbers.number(course.first, 9)}", PLAIN),
-        (f"  best {numbers.number(best, 9)}", PLAIN),
-        (at.ljust(4 + digits), PLAIN),
-        ("  last ", PLAIN),
-        (numbers.number(last, 9), style),
-        (f"  {course.nonfinite} not finite" if course.nonfinite else "", look.worse),
-    )
-    return clip(row, width)
+    label, between = f" {name:<{_NAME}}", "  "
+    said: list[Row] = [
+        ((f"first {numbers.number(course.first, 9)}", PLAIN),),
+        ((f"best {numbers.number(best, 9)}{at.ljust(4 + digits)}", PLAIN),),
+        (("last ", PLAIN), (numbers.number(course.last, 9), style)),
+    ]
+    if cell_len(label) + sum(map(row_width, said)) + 2 * len(between) > width:
+        label, between = f" {name:<11}", " "
+        said = [
+            ((f"last {numbers.number(course.last, 8)}", style),),
+            ((f"best {numbers.number(best, 8)}", PLAIN),),
+        ]
+    if course.nonfinite:
+        said.append(((f"{course.nonfinite} not finite", look.worse),))
+    rows: list[Row] = [((label, PLAIN),)]
+    begun = False
+    for part in said:
+        if row_width(rows[-1]) + len(between) * begun + row_width(part) <= width:
+            rows[-1] = (*rows[-1], (between * begun, PLAIN), *part)
+        else:
+            rows.append(((" " * min(len(label), max(width - row_width(part), 0)), PLAIN), *part))
+        begun = True
+    return rows

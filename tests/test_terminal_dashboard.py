@@ -342,6 +342,16 @@ def test_given_throughput_goes_before_derived() -> None:
     assert "── metrics" not in shown.text()
 
 
+def test_rates_keep_their_rows_when_the_step_goes_back_and_no_rate_is_known_for_a_while() -> None:
+    shown = Shown(table_update_interval=1)
+    shown.take(*(snapshot(step, sequence_length=128) for step in range(3)))
+    rows = [line.split()[0] for line in shown.lines() if re.match(r" (\w+/s|ms/step) ", line)]
+    assert rows == ["steps/s", "samples/s", "tokens/s", "ms/step"]
+    shown.take(snapshot(0, sequence_length=128))
+    for name in rows:
+        assert re.search(rf"^ {name} +-( |$)", shown.text(), re.MULTILINE)
+
+
 def test_the_machine_is_read_at_most_once_a_second() -> None:
     shown = Shown(table_update_interval=1)
     for step in range(20):

@@ -163,6 +163,28 @@ def test_loops_that_count_from_zero_and_from_one_end_at_their_total(
     assert state.completed() == completed
 
 
+@pytest.mark.parametrize(
+    ("initial", "steps", "made"),
+    [
+        (0, [*range(100)] * 3, 300),
+        (0, [*range(1, 101)] * 3, 300),
+        (0, [*range(10, 101, 10)] * 3, 300),
+        (0, [0, 0, 1, 1, 2, 2], 3),
+        (0, [*range(500), *range(400, 600)], 700),
+        (500, [*range(500, 601), *range(100)], 201),
+        (500, [501, 502], 2),
+        (0, [], 0),
+    ],
+)
+def test_steps_that_begin_anew_with_each_epoch_or_at_a_checkpoint_were_made_all_the_same(
+    initial: int, steps: list[int], made: int
+) -> None:
+    state = State(interval=25, run=Run(initial_step=initial))
+    for step in steps:
+        state.note(TrainingSnapshot(step=step, train_loss=1.0))
+    assert state.made() == made
+
+
 @pytest.mark.fault("F17")
 def test_snapshots_do_not_pile_up_where_nobody_draws_and_neither_do_names() -> None:
     state = State(interval=10**9)

@@ -19,7 +19,7 @@ from sinks.terminal.look import DEFAULT
 from sinks.terminal.rows import row_width
 from sinks.terminal.sink import TerminalSink
 from sinks.terminal.state import State
-from sinks.terminal.summary import Cost
+from sinks.terminal.summary import Cost, closing_summary
 
 
 def finished(losses: list[float], alerts: int = 0, seconds: float = 0.5) -> Dashboard:
@@ -80,6 +80,14 @@ def test_everything_at_once_takes_twelve_rows_and_no_number_is_cut(width: int) -
     assert "40 alerts" in joined or "+37 earlier" in joined
     assert "0.21 % of the time" in joined
     assert "+5 more" in joined
+
+
+def test_the_steps_of_all_epochs_are_counted_where_each_begins_with_step_zero() -> None:
+    state = State(interval=1, run=Run("three epochs", 300))
+    for step in [*range(100)] * 3:
+        state.note(TrainingSnapshot(step=step, train_loss=1.0))
+    (title, *_) = closing_summary(state, 6.0, 79, DEFAULT)
+    assert "300 steps in 0:06 · 50.00 steps/s" in "".join(text for text, _ in title)
 
 
 def test_files_that_somebody_names_are_listed_once() -> None:

@@ -96,6 +96,7 @@ class Dashboard:
         self._laid_out_for: tuple[object, ...] = ()
         self._paid_for_at = -math.inf
         self._tables: list[Row] = []
+        self._speed = ["steps/s"]  # the rates that have a row, and keep it
         self._seen: View | None = None
         self._loads = LoadCourse()
         self._loads_due = -math.inf
@@ -331,7 +332,8 @@ class Dashboard:
         speed: list[tuple[str, str]] = []
         system: list[tuple[str, str]] = []
         if self.config.show_throughput:
-            speed = groups.speed_rows(self._rates(view))
+            speed = groups.speed_rows(self._rates(view), self._speed)
+            self._speed = [name for name, _ in speed]
         if self.config.show_system_metrics:
             machine = self._read_machine()
             system = groups.system_rows(self.system(machine), machine)

@@ -6,7 +6,7 @@ must be, numbers never.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from rich.cells import cell_len
@@ -88,16 +88,15 @@ def _loss_line(name: str, course: Course, state: State, trends: Trends) -> Line:
 # -- speed and system ---------------------------------------------------------------------------------------------
 
 
-def speed_rows(rates: ThroughputMetrics) -> list[tuple[str, str]]:
-    """Name and value of each rate that is known."""
-    rows = [("steps/s", numbers.count(rates.steps_per_second).rjust(8))]
-    if rates.samples_per_second is not None:
-        rows.append(("samples/s", numbers.count(rates.samples_per_second).rjust(8)))
-    if rates.tokens_per_second is not None:
-        rows.append(("tokens/s", numbers.count(rates.tokens_per_second).rjust(8)))
-    if rates.steps_per_second:
-        rows.append(("ms/step", numbers.count(1e3 / rates.steps_per_second).rjust(8)))
-    return rows
+def speed_rows(rates: ThroughputMetrics, kept: Collection[str] = ("steps/s",)) -> list[tuple[str, str]]:
+    """Name and value of each rate that is known, and of those in ``kept``."""
+    known = {
+        "steps/s": rates.steps_per_second,
+        "samples/s": rates.samples_per_second,
+        "tokens/s": rates.tokens_per_second,
+        "ms/step": 1e3 / rates.steps_per_second if rates.steps_per_second else None,
+    }
+    return [(name, numbers.count(rate).rjust(8)) for name, rate in known.items() if rate is not None or name in kept]
 
 
 def system_rows(system: SystemMetrics, machine: Machine) -> list[tuple[str, str]]:

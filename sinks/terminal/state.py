@@ -75,6 +75,8 @@ class State:
     """The newest snapshot; the progress line shows it."""
     first_step: int | None = None
     """The first step of this session."""
+    repeated: int = 0
+    """Steps that were made before the step went back to an earlier one, and that its number does not count any more."""
     broken: dict[str, int] = field(default_factory=dict)
     """The losses that are not finite, with the step at which they stopped being so. Never changed: replaced."""
     noted: int = 0
@@ -119,6 +121,8 @@ class State:
             self.first_step = step
         if before is None or step <= before.step:
             due = step % self.interval == 0
+            if before is not None and step < before.step:
+                self._went_back(before.step, step)
         else:
             due = step // self.interval > before.step // self.interval
         broken = self.broken
@@ -145,6 +149,11 @@ class State:
             self.due = Moment(self.noted, snapshot, self._experts)
         if len(arrived) > MANY_ARRIVED:
             self._many_arrived()
+
+    def _went_back(self, last: int, step: int) -> None:
+        """After ``last`` comes ``step``: if an epoch begins anew, as many steps before it as at first, else one."""
+        again = self.first_step is not None and step <= self.first_step
+        self.repeated += last - step + max(self.completed(step) - self.run.initial_step if again else 1, 1)
 
     def _breaks(self, name: str, loss: float, step: int) -> bool:
         """Whether ``name`` stops being finite with ``loss``; keeps account of it."""
@@ -275,6 +284,10 @@ class State:
             "aux_loss": self.aux_loss.copy(),
         }
         self.view = View(snapshot, dict(self.known), experts, courses)
+
+    def made(self) -> int:
+        """Steps that were made in this session, also where the step begins anew with each epoch."""
+        return max(self.completed() - self.run.initial_step + self.repeated, 0)
 
     def _forget_oldest_names(self) -> None:
         for name in list(self.known)[:-MAX_NAMES]:

@@ -39,7 +39,7 @@ def closing_summary(
     """At most twelve rows of ``width`` cells, and more where a loss does not fit into one: duration and rate, first,
     best and last of each loss, how many values were not finite, the newest alerts, the ``files`` that
     were written and what the display has cost."""
-    steps = 0 if state.latest is None else max(state.completed() - state.run.initial_step, 0)
+    steps = state.made()
     notes = [f"{steps} step{'' if steps == 1 else 's'} in {numbers.duration(elapsed_s)}"]
     raised = state.alerts_raised
     notes.append(f"{raised} alert{'' if raised == 1 else 's'}" if raised else "no alerts")

@@ -352,6 +352,28 @@ def test_rates_keep_their_rows_when_the_step_goes_back_and_no_rate_is_known_for_
         assert re.search(rf"^ {name} +-( |$)", shown.text(), re.MULTILINE)
 
 
+def test_a_custom_metric_with_the_name_of_a_field_is_shown_as_any_other_until_the_field_is_given() -> None:
+    shown = Shown(table_update_interval=1, show_system_metrics=False)
+
+    def take(step: int, **fields: Any) -> list[str]:
+        custom = {"val_loss": 3.0 - step, "steps/s": 7.0}
+        shown.take(TrainingSnapshot(step=step, train_loss=1.0, custom_metrics=custom, **fields))
+        shown.clock.now += PAST_EVERY_S
+        lines = shown.lines()
+        at = next(number for number, line in enumerate(lines) if line.startswith("── metrics"))
+        found = [number for number, line in enumerate(lines) if line.startswith(" val_loss")]
+        return [f"{'metrics' if number > at else 'status'}{lines[number]}" for number in found]
+
+    take(0)
+    (row,) = take(1)
+    assert re.match(r"metrics val_loss +2\.0000 ↓ +▇▁ +▇▁ +2\.0000 +1$", row)
+    assert re.search(r"^ steps/s +7\.0000 → +▄▄ +▄▄$", shown.text(), re.MULTILINE)
+    (row,) = take(2, val_loss=0.5)
+    assert re.match(r"status val_loss +0\.5000 +at 2    ▄ +▄ +0\.5000 +2$", row)
+    (row,) = take(3)
+    assert re.match(r"status val_loss +0\.5000 +at 2    ▄ +▄ +0\.5000 +2$", row)
+
+
 def test_the_machine_is_read_at_most_once_a_second() -> None:
     shown = Shown(table_update_interval=1)
     for step in range(20):

@@ -27,7 +27,7 @@ from sinks.terminal.groups import STATUS_NAMES
 from sinks.terminal.layout import TITLED_FROM, columns_of, one_column, two_columns
 from sinks.terminal.load_course import LoadCourse
 from sinks.terminal.look import Look, Row
-from sinks.terminal.past import RATE
+from sinks.terminal.past import FIELDS, RATE
 from sinks.terminal.progress import Progress, progress_row, title_row
 from sinks.terminal.rows import Levels
 from sinks.terminal.spark import recent, sparkline
@@ -264,7 +264,8 @@ class Dashboard:
         losses = tuple(name for name in ("train_loss", "val_loss") if name in series)
         fields = ["gradient_norm"] if self.config.show_system_metrics else []
         names = [*fields, *view.known, "aux_loss", "learning_rate", RATE]
-        return [*([losses] if losses else []), *((name,) for name in dict.fromkeys(names) if name in series)]
+        others = [name for name in dict.fromkeys(names) if name in series and name not in losses]
+        return [*([losses] if losses else []), *((name,) for name in others)]
 
     def _panel(self, names: tuple[str, ...], width: int, height: int) -> list[Row]:
         key = (names, width, height)
@@ -290,7 +291,9 @@ class Dashboard:
         if that is not 0."""
         config, state, look = self.config, self.state, self.look
         wants_experts = config.show_expert_utilization
-        known = {name: value for name, value in view.known.items() if name not in _SPEED_NAMES}
+        fields = [name for name in FIELDS if name in state.past.series and name not in state.past.stand_ins]
+        elsewhere = {*_SPEED_NAMES, *fields}  # a field that is given goes before a custom metric of its name
+        known = {name: value for name, value in view.known.items() if name not in elsewhere}
         longest = max((min(cell_len(name), 100) for name in (*STATUS_NAMES, *known)), default=0)
         columns = columns_for(width, longest, groups.digits_of(state), bool(smoothed(config)))
         sparks = Sparks(self._spark, self._recent)

@@ -32,7 +32,7 @@ FIELDS: Final = ("train_loss", "val_loss", "aux_loss", "learning_rate", "gradien
 SMOOTHED: Final = ("train_loss", "aux_loss", "gradient_norm")
 """What is averaged where ``ema=True``: measured at every step, and noisy."""
 RATE: Final = "steps/s"
-"""The series of the rate of steps; no metric can be in its way, since it is not taken from snapshots."""
+"""The series of the rate of steps, of which a custom metric of this name takes the place."""
 _WEIGHTS: Final = tuple((1.0 - EMA_DECAY) * EMA_DECAY**later for later in reversed(range(256)))
 """What a value weighs in the average, by how many came later; that of the newest is the last."""
 
@@ -209,27 +209,31 @@ class Past:
         """The step at which each cell begins."""
         self.last_step = 0
         """That of the newest snapshot in a cell."""
+        self.stand_ins: set[str] = set()
+        """Fields that were not given so far: their series is that of a custom metric of their name."""
         self._smoothed = smoothed
         self._filled = 0
 
     def add(self, batch: Sequence[TrainingSnapshot], steps: Sequence[int], rate: float | None) -> tuple[Columns, bool]:
         """Put ``batch``, whose steps are ``steps``, into cells; ``rate`` is what `RATE` was meanwhile.
 
-        Gives the columns that it consists of: those of `FIELDS`, and of other metrics if they have a past. And
-        whether it was seen that the last of the batch has every custom metric that is in it.
+        Gives the columns of `FIELDS`, and whether it was seen that the last of the batch has every custom metric that
+        is in it. A field that is given goes before a custom metric of its name.
         """
-        columns: Columns = {
+        fields: Columns = {
             "train_loss": [each.train_loss for each in batch],
             "val_loss": [each.val_loss for each in batch],
             "aux_loss": [each.aux_loss for each in batch],
             "learning_rate": [each.learning_rate for each in batch],
             "gradient_norm": [each.gradient_norm for each in batch],
         }
-        if rate is not None:
-            columns[RATE] = [rate] * len(batch)
         customs, alike = self._customs([each.custom_metrics for each in batch])
-        for name, column in customs.items():
-            columns.setdefault(name, column)
+        columns = {**fields, **customs, **fields}
+        if rate is not None:
+            columns.setdefault(RATE, [rate] * len(batch))
+        for name in FIELDS:
+            if name in customs or name in self.stand_ins:
+                self._stand_in(name, columns, customs)
         start = 0
         while start < len(steps):
             cells, span = len(self.steps), self.span
@@ -244,7 +248,17 @@ class Past:
             else:
                 self._add(steps[start:end], {name: values[start:end] for name, values in columns.items()})
             start = end
-        return columns, alike
+        return fields, alike
+
+    def _stand_in(self, name: str, columns: Columns, customs: Columns) -> None:
+        """Put the custom metric ``name`` into ``columns`` unless the field of this name was given, now or before."""
+        if columns[name].count(None) < len(columns[name]):
+            if name in self.stand_ins:  # given for the first time
+                self.stand_ins.remove(name)
+                self.series.pop(name, None)
+        elif name in customs and (name in self.stand_ins or name not in self.series):
+            self.stand_ins.add(name)
+            columns[name] = customs[name]
 
     def ema(self, name: str) -> float | None:
         """The average of ``name``; None where it is not averaged, or was never finite."""

@@ -374,6 +374,18 @@ def test_a_custom_metric_with_the_name_of_a_field_is_shown_as_any_other_until_th
     assert re.match(r"status val_loss +0\.5000 +at 2    ▄ +▄ +0\.5000 +2$", row)
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_every_value_that_is_not_finite_says_since_when(value: float) -> None:
+    shown = Shown(table_update_interval=1)
+    for step in range(5):
+        now = 0.5 if step in (0, 2) else value
+        shown.take(snapshot(step, learning_rate=now, gradient_norm=now, custom_metrics={"accuracy": now, "word": "a"}))
+    for name in ("learning_rate", "gradient_norm", "accuracy"):
+        assert re.search(rf"^ {name} +{value} .* since +3$", shown.text(), re.MULTILINE)
+    shown.take(snapshot(5, learning_rate=0.5, gradient_norm=0.5, custom_metrics={"accuracy": "unknown"}))
+    assert "since" not in shown.text()
+
+
 def test_the_machine_is_read_at_most_once_a_second() -> None:
     shown = Shown(table_update_interval=1)
     for step in range(20):

@@ -28,6 +28,18 @@ def past_of(values: list[float | None], folds: int = 1) -> Past:
     return past
 
 
+@given(st.lists(st.sampled_from([None, 1.0, math.nan, math.inf, 5]), max_size=40), st.integers(1, 12))
+def test_it_is_known_since_when_a_metric_is_not_finite(values: list[float | None], portion: int) -> None:
+    past, since = Past(), None
+    for start in range(0, len(values), portion):
+        some = list(enumerate(values))[start : start + portion]
+        put(past, *(TrainingSnapshot(step, 1.0, custom_metrics={"a": value}) for step, value in some))
+        for step, value in some:
+            if value is not None:
+                since = None if value in (1.0, 5) else step if since is None else since
+        assert past.nonfinite_since("a") == since
+
+
 @pytest.mark.parametrize("folds", [1, 7, 1000])
 @pytest.mark.parametrize("length", [1, 511, 512, 513, 1024, 1025, 5000])
 def test_cells_hold_the_extremes_of_their_snapshots_however_they_came(length: int, folds: int) -> None:

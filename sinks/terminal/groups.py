@@ -53,7 +53,8 @@ def status(
     for name, value in (("learning_rate", state.learning_rate), ("gradient_norm", state.gradient_norm)):
         if value is not None and (gradient_norm or name != "gradient_norm"):
             is_rate = name == "learning_rate"
-            lines.append(Line(name, value, trends.of(name), state.past.ema(name), exponent=is_rate))
+            since = state.past.nonfinite_since(name)
+            lines.append(Line(name, value, trends.of(name), state.past.ema(name), since=since, exponent=is_rate))
     if not lines:
         return [[]]  # what was never measured is not shown, not even as missing
     rows = [line_row(line, columns, sparks, look) for line in lines]
@@ -193,7 +194,8 @@ def metrics(
 def _metric_line(name: str, value: Any, state: State, trends: Trends) -> Line:
     series = state.past.series.get(name)
     best, at = (None, None) if series is None else (series.best, series.best_step)
-    return Line(name, value, trends.of(name), state.past.ema(name), best, at)
+    since = None if isinstance(value, str) else state.past.nonfinite_since(name)
+    return Line(name, value, trends.of(name), state.past.ema(name), best, at, since)
 
 
 def _showable(value: Any) -> bool:

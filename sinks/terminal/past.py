@@ -87,6 +87,7 @@ class Series:
         "mean",
         "measured",
         "newest",
+        "nonfinite_since",
     )
 
     def __init__(self, cells: int, averaged: bool = False, best: Best | None = None) -> None:
@@ -100,6 +101,8 @@ class Series:
         self.high: Values = [None] * cells
         self.broken: set[int] = set()
         """Cells in which a value was NaN or infinite."""
+        self.nonfinite_since: int | None = None
+        """The step at which it stopped being finite; None while it is finite."""
         self.newest: deque[float] = deque(maxlen=NEWEST)
         """The newest values, each as it was measured; what was not measured takes no place."""
         self.measured = 0
@@ -123,6 +126,13 @@ class Series:
             finite = [_finite(value) for value in values]
             broken = [at for at, value in enumerate(values) if finite[at] is None and isinstance(value, (int, float))]
             measured = [value for value in values if isinstance(value, (int, float))]
+        if broken:
+            last = max((at for at, value in enumerate(finite) if value is not None), default=-1)
+            since = next((steps[at] for at in broken if at > last), None)
+            if last >= 0 or self.nonfinite_since is None:
+                self.nonfinite_since = since
+        elif measured:
+            self.nonfinite_since = None
         self.measured += len(measured)
         self.newest.extend(measured[-NEWEST:])
         known = finite if plain else [value for value in finite if value is not None]
@@ -264,6 +274,11 @@ class Past:
         """The average of ``name``; None where it is not averaged, or was never finite."""
         series = self.series.get(name)
         return None if series is None or series.average is None else series.average.value
+
+    def nonfinite_since(self, name: str) -> int | None:
+        """The step at which ``name`` stopped being finite; None while it is finite."""
+        series = self.series.get(name)
+        return None if series is None else series.nonfinite_since
 
     def _customs(self, customs: Sequence[Mapping[str, Any]]) -> tuple[Columns, bool]:
         """The columns of custom metrics that have a past, or get one; whether all of ``customs`` are sure to have the

@@ -139,9 +139,10 @@ def test_what_matters_least_goes_first() -> None:
 def test_wide_terminals_get_two_columns() -> None:
     shown = Shown()
     shown.take(*(snapshot(step) for step in range(51)))
-    first = shown.lines(119, 39)[1]
+    first, narrow = shown.lines(117, 39)[1], shown.lines(116, 39)[1]  # of terminals of 118 and 117 columns
     assert "status" in first
     assert "experts" in first
+    assert "experts" not in narrow
 
 
 def test_tables_stand_still_between_their_intervals_while_the_progress_line_moves() -> None:

@@ -74,19 +74,28 @@ def test_rates_take_six_cells_at_the_most(power: int) -> None:
     assert len(count(1.0 * 10**power)) <= 6
 
 
+DAY = 86_400
+DURATIONS = (0.4, 7, 94, 761, 3723, 274_000, DAY * 1000 - 1, DAY * 1000, DAY * 10**7 - 1, DAY * 10**7, 2e300 * DAY)
+
+
 def test_memory_percent_and_time_spans() -> None:
     assert memory(512.4) == "512 MB"
     assert memory(41_200.0) == "41.2 GB"
     assert memory(None) == "-"
     assert percent(64.2) == " 64 %"
     assert percent(None) == "    -"
-    assert [duration(seconds) for seconds in (0.4, 7, 94, 761, 3723, 274_000, None, math.inf)] == [
+    assert [duration(seconds) for seconds in (*DURATIONS, None, math.inf)] == [
         "0:00",
         "0:07",
         "1:34",
         "12:41",
         "1:02:03",
         "3d 04h",
+        "999d 23h",
+        "1000d",
+        "9999999d",
+        "1e7d",
+        "2e300d",
         "-",
         "-",
     ]

@@ -33,14 +33,23 @@ def test_at_a_hundred_columns_everything_is_there() -> None:
 
 @pytest.mark.parametrize("width", range(14, 220))
 def test_it_never_exceeds_its_width_and_always_says_the_steps(width: int) -> None:
-    for progress in (HALFWAY, replace(HALFWAY, total=None, remaining_s=None), replace(HALFWAY, finished=True)):
+    for progress in (
+        HALFWAY,
+        replace(HALFWAY, total=None, remaining_s=None),
+        replace(HALFWAY, finished=True),
+        replace(HALFWAY, elapsed_s=12 * 3600.0, remaining_s=10 * 3600.0),
+        replace(HALFWAY, elapsed_s=990 * 86_400.0, remaining_s=990 * 86_400.0),
+        replace(HALFWAY, elapsed_s=1e9, remaining_s=1e30),
+    ):
         text = line(progress, width)
         assert cell_len(text) <= width
         assert "641" in text
 
 
 def test_nothing_moves_while_the_numbers_change() -> None:
-    later = replace(HALFWAY, completed=999, elapsed_s=4000.0, remaining_s=0.2, steps_per_second=12_345.6, frame=3)
+    later = replace(
+        HALFWAY, completed=999, elapsed_s=40_000.0, remaining_s=40_000.0, steps_per_second=12_345.6, frame=3
+    )
     earlier = replace(HALFWAY, completed=1, elapsed_s=0.3, remaining_s=None, steps_per_second=None)
     for width in (40, 79, 119):
         assert len({line(progress, width).index("/1000") for progress in (earlier, HALFWAY, later)}) == 1

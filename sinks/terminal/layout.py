@@ -9,8 +9,8 @@ from sinks.terminal.curves import LEAST_HEIGHT, LEAST_WIDTH
 from sinks.terminal.look import PLAIN, Row
 from sinks.terminal.rows import Levels, pad
 
-WIDE: Final = 118
-"""From this width on there are two columns."""
+WIDE: Final = 117
+"""From this width on there are two columns; of a terminal's columns the last is never used."""
 TITLED_FROM: Final = 12
 """From this height on there is a title line."""
 GAP: Final = 3

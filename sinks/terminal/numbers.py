@@ -105,12 +105,18 @@ def percent(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A time span: ``0:07``, ``12:41``, ``1:02:03``, ``3d 04h``; ``-`` when it is not known. At most 8 cells."""
+    """A time span: ``0:07``, ``12:41``, ``1:02:03``, ``3d 04h``, ``1200d``; ``-`` when it is not known.
+
+    At most 8 cells.
+    """
     if seconds is None or not math.isfinite(seconds):
         return "-"
     whole = max(int(seconds), 0)
+    days = whole // 86_400
+    if days >= 1000:
+        return f"{days if days < 10**7 else exponent(days, 0)}d"
     if whole >= 86_400:
-        return f"{whole // 86_400}d {whole % 86_400 // 3600:02d}h"
+        return f"{days}d {whole % 86_400 // 3600:02d}h"
     if whole >= 3600:
         return f"{whole // 3600}:{whole % 3600 // 60:02d}:{whole % 60:02d}"
     return f"{whole // 60}:{whole % 60:02d}"

@@ -86,7 +86,7 @@ def progress_row(progress: Progress, width: int, look: Look, *, titled: bool = F
     if "rate" in want:
         row.append((f"  {numbers.count(progress.steps_per_second):>6}/s", look.dim))
     if "elapsed" in want:
-        row.append((f"  {numbers.duration(progress.elapsed_s):>7}", look.dim))
+        row.append((f" {numbers.duration(progress.elapsed_s):>8}", look.dim))
     if "remaining" in want:
         row.append((_remaining(progress, want["remaining"]), PLAIN))
     return tuple(row)
@@ -124,7 +124,7 @@ def _remaining(progress: Progress, cells: int) -> str:
         return " " * cells
     if cells < 14:
         return numbers.duration(progress.remaining_s).rjust(cells)
-    return f"  {numbers.duration(progress.remaining_s):>7} left"
+    return f" {numbers.duration(progress.remaining_s):>8} left"
 
 
 def _bar(progress: Progress, cells: int, look: Look) -> list[Span]:

@@ -109,3 +109,21 @@ def test_a_late_number_inside_track_is_that_steps_number(hubs: Make) -> None:
         hub.emit(late(step, 0.1 * step))
     hub.flush()
     assert seen == [(0, 0.0), (1, 0.1), (2, 0.2)]
+
+
+def test_who_leaves_still_gets_the_late_number_of_its_last_step_and_who_comes_does_not(hubs: Make) -> None:
+    early: list[int] = []
+    later: list[int] = []
+
+    def leaves(snapshot: TrainingSnapshot) -> None:
+        early.append(snapshot.step)
+
+    hub = hubs([leaves])
+    hub.start()
+    hub.emit(late(0))
+    hub.subscribe(lambda snapshot: later.append(snapshot.step))
+    hub.emit(late(1))
+    hub.unsubscribe(leaves)
+    hub.emit(late(2))
+    hub.flush()
+    assert (early, later) == ([0, 1], [1, 2])

@@ -259,6 +259,13 @@ def test_the_fair_share_is_the_mean_load() -> None:
     assert legend_texts(axes)[-1] == "fair share"
 
 
+def test_the_fair_share_of_the_largest_floats_is_one() -> None:
+    histories = {name: history_of([1e308, 1e308]) for name in ("train_loss", "val_loss")}
+    axes = drawn(loss_panel(*histories, fair_among=2), histories).figure.axes[0]
+    fair = next(each for each in axes.lines if each.get_linestyle() == ":")
+    assert fair.get_ydata() == [FARTHEST, FARTHEST]
+
+
 @pytest.mark.parametrize("size", [(0.1, 0.1), (1.0, 0.5), (60.0, 2.0)])
 def test_any_size_draws(size: tuple[float, float]) -> None:
     figure = TrainingFigure(size)

@@ -109,6 +109,8 @@ class MetricsHub(Delivery):
             return Subscription(self, self._turns, sink, name or name_of(sink), None)  # it will never hear of anything
         if self._closed:
             raise ValueError("cannot subscribe to a closed hub; make a new MetricsHub")
+        if self._late is not None:
+            self._pass_on_late()  # it was emitted before
 
         def make(free_name: str) -> Subscription:
             self.snapshot_emitted.connect(self._fan_out, weak=False)
@@ -121,10 +123,13 @@ class MetricsHub(Delivery):
     def unsubscribe(self, sink: Sink) -> None:
         """Deliver nothing more to ``sink``. What it has queued is still delivered and flushed; it is not closed.
 
-        Waits for a sink in the background, at most the close budget. A sink that is not subscribed is no error.
+        Waits for a sink in the background, at most the close budget, and for a snapshot whose numbers are still on
+        their way from a device. A sink that is not subscribed is no error.
         """
         if self._closed:
             return
+        if self._late is not None:
+            self._pass_on_late()
         with self._roster.change:
             subscription = self._roster.remove(sink)
             if not self._roster.subscriptions:

@@ -26,7 +26,7 @@ from sinks.plotting.limits import Limits, calm, calm_log, padded, symlog_thresho
 from sinks.plotting.lines import FRONT, Course, average_label, set_average, set_average_looks, set_looks, set_points
 from sinks.plotting.milestones import SecondScale
 from sinks.plotting.plan import Panel, Series
-from sinks.plotting.points import Floats, Points, note_of
+from sinks.plotting.points import FARTHEST, Floats, Points, note_of
 from sinks.plotting.said import Said
 from sinks.plotting.second_axis import SecondAxisView
 from sinks.plotting.styles import Style
@@ -375,7 +375,7 @@ class PanelView:
         means = [summary.mean for summary in (history.summary() for history in histories) if summary.count]
         finite = [mean for mean in means if math.isfinite(mean)]
         if finite:
-            fair = math.fsum(finite) / among
+            fair = min(math.fsum(mean / among for mean in finite), FARTHEST)  # a sum of the largest floats overflows
             self._fair.set_ydata([fair, fair])
         self._fair.set_visible(bool(finite))
 

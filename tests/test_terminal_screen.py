@@ -478,3 +478,42 @@ def test_a_forked_child_has_the_real_streams_and_may_have_a_display_of_its_own(t
     assert outcome.status == 0
     assert (tmp_path / "streams").read_text() == "TextIOWrapper TextIOWrapper\n"
     assert b"run of the child" in outcome.raw
+
+
+def test_of_a_bar_that_is_redrawn_for_ever_only_what_can_be_seen_is_kept() -> None:
+    code = """
+    visualizer = RichTrainerVisualizer(VisualizationConfig(refresh_per_second=20))
+    visualizer.start(40, "run")
+    for step in range(40):
+        visualizer.update(snapshot(step))
+        for redrawn in range(250):
+            sys.stderr.write(f"\\r bar {step} of 40 at {redrawn}/250" + "#" * 100)
+        time.sleep(0.03)
+    sys.stderr.write("\\r waits at the beginning of its line\\r")
+    time.sleep(0.2)
+    visualizer.close()
+    """
+    outcome = run_on_terminal(code)
+    assert outcome.status == 0
+    assert any(any(line.startswith(" waits at") for line in screen) for screen in frames(outcome))
+    assert outcome.raw.count(b"of 40 at") < 200
+    assert any("40/40 100%" in line for line in outcome.lines)
+    assert any(line.startswith("── summary") for line in outcome.lines)
+
+
+def test_of_a_line_that_never_ends_nothing_is_lost() -> None:
+    code = """
+    visualizer = RichTrainerVisualizer(VisualizationConfig(refresh_per_second=20, show_tables=False))
+    visualizer.start(40, "run")
+    for step in range(40):
+        visualizer.update(snapshot(step))
+        sys.stdout.write("@" * 999)
+        time.sleep(0.01)
+        if step % 10 == 9:
+            print(" an end")
+    visualizer.close()
+    """
+    outcome = run_on_terminal(code)
+    assert outcome.status == 0
+    text = [line for line in outcome.everything if not line.startswith(" ")]
+    assert "".join(text).count("@") == 40 * 999

@@ -34,6 +34,9 @@ LEAST_LINES: Final = 8
 AWAY_S: Final = 1.0
 """A frame that comes so much too late, in a process that was not computing meanwhile: it was stopped (Ctrl-Z)."""
 
+MOST_UNFINISHED: Final = 10_000
+"""Characters of a printed line without a newline that are kept: of a longer one only what can still be seen."""
+
 _ESCAPES: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 
 
@@ -221,7 +224,7 @@ class Screen:
         width, room = max(columns - 1, 1), max(lines - 1, 1)
         rows: list[Row] = []
         if self._unfinished:
-            line = safe(_ESCAPES.sub("", self._unfinished.rsplit("\r", 1)[-1]))
+            line = safe(_ESCAPES.sub("", _still_seen(self._unfinished).rstrip("\r")))[-width:]
             while cell_len(line) > width:
                 line = line[1:]
             rows.append(((line, PLAIN),))
@@ -258,6 +261,10 @@ class Screen:
         if self._prints:
             whole, newline, self._unfinished = (self._unfinished + self._prints.take()).rpartition("\n")
             self._above += whole + newline
+            if len(self._unfinished) > MOST_UNFINISHED:
+                self._unfinished = _still_seen(self._unfinished)
+            if len(self._unfinished) > MOST_UNFINISHED:  # a line that never ends is shown in pieces
+                self._above, self._unfinished = f"{self._above}{self._unfinished}\n", ""
 
     def _send(self, text: str) -> None:
         if text:
@@ -314,6 +321,11 @@ class Screen:
         """After a fork, in the child: real streams back; terminal and thread are the parent's."""
         self._redirection.remove()
         self._panels.clear()
+
+
+def _still_seen(line: str) -> str:
+    """What follows the last return to the beginning of ``line``; one at its end has nothing written over it yet."""
+    return line[line.rstrip("\r").rfind("\r") + 1 :]
 
 
 def _clocks() -> tuple[float, float]:

@@ -197,3 +197,25 @@ def test_a_full_disk_does_not_end_the_training() -> None:
     with open("/dev/full", "wb") as full:
         result = piped(stdout=full, stderr=subprocess.PIPE)
     assert (result.returncode, result.stderr) == (0, b"")
+
+
+def test_into_what_the_user_captures_himself_nothing_of_the_display_goes() -> None:
+    code = """
+import contextlib, io, time
+from m.rich_trainer_viz import RichTrainerVisualizer, TrainingSnapshot, VisualizationConfig
+visualizer = RichTrainerVisualizer(VisualizationConfig(refresh_per_second=50, table_update_interval=1))
+visualizer.start(total_steps=2, description="run")
+visualizer.update(TrainingSnapshot(step=0, train_loss=1.0))
+with io.StringIO() as mine, contextlib.redirect_stdout(mine):
+    print("mine")
+    visualizer.update(TrainingSnapshot(step=1, train_loss=0.5))
+    time.sleep(0.5)
+    assert mine.getvalue() == "mine\\n", mine.getvalue()
+visualizer.close()
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, timeout=60
+    )
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert b"step 2/2  100 %" in result.stdout
+    assert b"summary" in result.stdout

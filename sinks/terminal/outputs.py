@@ -111,6 +111,7 @@ class AsText:
     def __init__(self, dashboard: Dashboard, console: Console, interval_s: float) -> None:
         self._dashboard = dashboard
         self._console = console
+        self._file = console.file  # taken now: later a ``redirect_stdout`` of the user's may be in its place
         self._plain = PlainText(dashboard, console)
         self._gone = False
         self._ticker = Ticker(self._speak, interval_s, "metrics-hub text", self._speak_without_tables)
@@ -135,7 +136,7 @@ class AsText:
     def _write(self, text: str) -> None:
         if not text or self._gone:
             return
-        file = self._console.file
+        file = self._file
         proxy: Any = sys.stdout
         try:
             if getattr(proxy, "rich_proxied_file", None) is file:

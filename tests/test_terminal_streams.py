@@ -6,10 +6,12 @@ import io
 import logging
 import os
 import sys
+import threading
+import time
 
 import pytest
 
-from sinks.terminal.streams import MOST_WAITING, PrintAbove, PrintQueue, Redirection
+from sinks.terminal.streams import HELD_UP_S, MOST_WAITING, PrintAbove, PrintQueue, Redirection
 
 
 @pytest.mark.fault("D2")
@@ -25,16 +27,32 @@ def test_text_is_queued_in_order_and_whoever_prints_wakes_the_display() -> None:
     assert woken
 
 
-def test_too_much_waiting_text_goes_to_the_real_stream() -> None:
+def test_whoever_prints_too_much_waits_for_room_and_nothing_changes_its_order() -> None:
     real = io.StringIO()
     prints = PrintQueue(lambda: None)
     out = PrintAbove(real, prints)
     out.write("x" * (MOST_WAITING + 1))
-    out.write("overflow")
-    assert real.getvalue() == "overflow"
-    prints.take()
-    out.write("queued again")
-    assert prints.take() == "queued again"
+    taken: list[str] = []
+    taker = threading.Timer(0.2, lambda: taken.append(prints.take()))
+    taker.start()
+    began = time.monotonic()
+    out.write("after that")
+    assert 0.1 < time.monotonic() - began < HELD_UP_S
+    taker.join()
+    assert taken == ["x" * (MOST_WAITING + 1)]
+    assert prints.take() == "after that"
+    assert real.getvalue() == ""
+
+
+@pytest.mark.fault("D1")
+def test_where_nobody_makes_room_a_print_waits_for_a_bounded_time_and_is_kept() -> None:
+    prints = PrintQueue(lambda: None)
+    out = PrintAbove(io.StringIO(), prints)
+    out.write("x" * (MOST_WAITING + 1))
+    began = time.monotonic()
+    out.write("after that")
+    assert time.monotonic() - began < HELD_UP_S + 0.5
+    assert prints.take().endswith("xafter that")
 
 
 def test_after_release_everything_goes_to_the_real_stream() -> None:

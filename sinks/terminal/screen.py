@@ -142,7 +142,7 @@ class Screen:
         self._panels.append(panel)
         if not self._ticker.running:
             self._redirection.install(self._device.device)
-            self._ticker.start()
+            self._redirection.pass_through(not self._ticker.start())
 
     def detach(self, panel: Panel, closing: list[Row]) -> None:
         """Show ``panel`` a last time, leave it on the screen with ``closing`` below, and forget it.

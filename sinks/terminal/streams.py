@@ -1,7 +1,8 @@
 """The user's own output while a dashboard is on the screen: ``print``, ``warnings`` and ``logging`` go above it.
 
 The stand-ins for ``sys.stdout`` and ``sys.stderr`` only put text into a queue: whoever prints - a finaliser in the
-middle of a frame, a logging handler under its lock - never waits for a lock of ours.
+middle of a frame, a logging handler under its lock - never waits for a lock of ours. Who prints faster than the
+terminal takes it waits for that, see `MOST_WAITING`.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ import io
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TextIO
 
 MOST_WAITING: Final = 1_000_000
-"""Characters that may wait to be shown; past it, text goes to the real stream directly."""
+"""Characters that may wait to be shown; past it, whoever prints waits for room, ..."""
+HELD_UP_S: Final = 1.0
+"""... but no text for longer than this: a stopped terminal slows those that print, and hangs nobody."""
 
 
 class PrintQueue:
@@ -24,16 +28,17 @@ class PrintQueue:
     def __init__(self, wake: Callable[[], object]) -> None:
         self._texts: SimpleQueue[str] = SimpleQueue()
         self._waiting = 0
-        self._wake = wake
+        self.wake = wake
 
-    def put(self, text: str) -> bool:
-        """False when too much is waiting already."""
-        if self._waiting > MOST_WAITING:
-            return False
+    @property
+    def full(self) -> bool:
+        """So much is waiting that whoever prints should wait a moment."""
+        return self._waiting > MOST_WAITING
+
+    def put(self, text: str) -> None:
         self._waiting += len(text)
         self._texts.put(text)
-        self._wake()
-        return True
+        self.wake()
 
     def __bool__(self) -> bool:
         return not self._texts.empty()
@@ -46,9 +51,8 @@ class PrintQueue:
                 texts.append(self._texts.get_nowait())
         except Empty:
             pass
-        taken = "".join(texts)
-        self._waiting = max(self._waiting - len(taken), 0)
-        return taken
+        self._waiting = 0  # threads that print at once may miscount; from here on it is right again
+        return "".join(texts)
 
 
 class PrintAbove(io.TextIOBase):
@@ -63,13 +67,27 @@ class PrintAbove(io.TextIOBase):
     def write(self, text: str) -> int:
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        if text and (self.released or os.getpid() != self._pid or not self._prints.put(text)):
+        if text and self._prints.full:
+            self._wait_for_room()
+        if self._passes_through:
             self.real.write(text)
+        elif text:
+            self._prints.put(text)
         return len(text)
 
     def flush(self) -> None:
-        if self.released or os.getpid() != self._pid:
+        if self._passes_through:
             self.real.flush()
+
+    @property
+    def _passes_through(self) -> bool:
+        return self.released or os.getpid() != self._pid
+
+    def _wait_for_room(self) -> None:
+        until = time.monotonic() + HELD_UP_S
+        while self._prints.full and not self._passes_through and time.monotonic() < until:
+            self._prints.wake()
+            time.sleep(0.005)
 
     def isatty(self) -> bool:
         return self.real.isatty()

@@ -14,6 +14,7 @@ from sinks.terminal.dashboard import Dashboard
 from sinks.terminal.look import Row
 from sinks.terminal.plain import WIDTH, PlainText
 from sinks.terminal.screen import STOP_WITHIN_S, Device, FileDevice, live_is_active, screen_on
+from sinks.terminal.streams import PrintQueue, Redirection
 from sinks.terminal.summary import Cost
 from sinks.terminal.ticker import Ticker
 from sinks.terminal.tty import Terminal
@@ -106,7 +107,11 @@ class Pinned:
 
 
 class AsText:
-    """Plain blocks, written by a thread and flushed at once. A stream that is gone ends the output, nothing else."""
+    """Plain blocks, written by a thread and flushed at once. A stream that is gone ends the output, nothing else.
+
+    A block begins at the beginning of a line: what is printed while it is written comes after it, see
+    `sinks.terminal.streams.Redirection.hold_lines`.
+    """
 
     def __init__(self, dashboard: Dashboard, console: Console, interval_s: float) -> None:
         self._dashboard = dashboard
@@ -114,13 +119,20 @@ class AsText:
         self._file = console.file  # taken now: later a ``redirect_stdout`` of the user's may be in its place
         self._plain = PlainText(dashboard, console)
         self._gone = False
+        self._redirection = Redirection(PrintQueue(lambda: None))
+        descriptor = _descriptor(self._file)
+        if descriptor is not None and not console.is_jupyter:
+            self._redirection.install_on_file(descriptor)
         self._ticker = Ticker(self._speak, interval_s, "metrics-hub text", self._speak_without_tables)
         self._ticker.start()
         dashboard.state.wake = self._ticker.wake
 
     def end(self, files: Sequence[str] = ()) -> None:
-        if self._ticker.stop(STOP_WITHIN_S):
-            self._write(self._plain.end(self._dashboard.summary(WIDTH, files, self._cost)))
+        try:
+            if self._ticker.stop(STOP_WITHIN_S):
+                self._write(self._plain.end(self._dashboard.summary(WIDTH, files, self._cost)))
+        finally:
+            self._redirection.hand_back()
 
     @property
     def _cost(self) -> Cost:
@@ -139,7 +151,8 @@ class AsText:
         file = self._file
         proxy: Any = sys.stdout
         try:
-            if getattr(proxy, "rich_proxied_file", None) is file:
+            proxied = getattr(proxy, "rich_proxied_file", None)
+            if proxied is not None and getattr(proxied, "real", proxied) is file:
                 proxy.write(text)  # a Live of somebody else is running: through its own door, above it
                 return
             data = text.encode(getattr(file, "encoding", None) or "utf-8", "replace")
@@ -148,11 +161,19 @@ class AsText:
                 file.write(data.decode(getattr(file, "encoding", None) or "utf-8"))
                 file.flush()
                 return
-            file.flush()  # what the user printed before comes before
-            while data:  # not through the file: what a full disk refuses would wait there and fail again at exit
-                data = data[os.write(descriptor, data) :]
+            self._redirection.hold_lines()
+            try:
+                file.flush()  # what the user printed before comes before
+                if self._redirection.in_line:
+                    data = b"\n" + data
+                    self._redirection.end_line()
+                while data:  # not through the file: what a full disk refuses would wait there and fail again at exit
+                    data = data[os.write(descriptor, data) :]
+            finally:
+                self._redirection.let_go()
         except (OSError, ValueError):  # closed pipe, full disk, closed file
             self._gone = True
+            self._redirection.hand_back()
 
 
 class InMemory:

@@ -422,6 +422,43 @@ def test_in_the_background_the_display_is_plain_lines_and_comes_back_in_front() 
     assert any("/1000000" in line for line in text[back:])
 
 
+@pytest.mark.fault("B15")
+@pytest.mark.parametrize("in_front", ["the shell", "a script"])
+def test_what_the_shell_has_started_in_the_background_is_plain_lines(in_front: str) -> None:
+    """``python train.py &``. What ``timeout`` runs for a script is in the background as well, and is drawn."""
+    code = f"""
+    import signal
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    faulthandler.cancel_dump_traceback_later()
+    script = os.fork()
+    if script == 0:
+        os.setpgid(0, 0)
+        if {in_front == "a script"}:
+            os.tcsetpgrp(0, os.getpid())
+        job = os.fork()
+        if job == 0:
+            os.setpgid(0, 0)
+            visualizer = RichTrainerVisualizer(VisualizationConfig(refresh_per_second=20, table_update_interval=50))
+            visualizer.start(300, "run")
+            for step in range(300):
+                visualizer.update(snapshot(step))
+                time.sleep(0.003)
+            print("printed in the background")
+            visualizer.close()
+            os._exit(0)
+        os.waitpid(job, 0)
+        os._exit(0)
+    os.waitpid(script, 0)
+    os._exit(0)
+    """
+    outcome = run_on_terminal(code, 100, 60)
+    assert outcome.status == 0
+    text = "\n".join(outcome.everything)
+    assert "printed in the background" in text
+    assert ("━" in text) == (in_front == "a script"), text
+    assert ("step 300/300" in text) == (in_front == "the shell"), text
+
+
 # -- the interpreter is ending -----------------------------------------------------------------------------------------
 
 

@@ -68,6 +68,8 @@ class Device(Protocol):
     def busy(self) -> bool: ...
     @property
     def in_front(self) -> bool: ...
+    @property
+    def shell_in_front(self) -> bool: ...
     def size(self) -> tuple[int, int]: ...
     def write(self, data: bytes, /) -> None: ...
     def push(self) -> None: ...
@@ -85,6 +87,7 @@ class FileDevice:
         self.gone = False
         self.busy = False
         self.in_front = True
+        self.shell_in_front = False
 
     def size(self) -> tuple[int, int]:
         size = self._console.size
@@ -123,7 +126,7 @@ class Screen:
         self._above = ""  # whole lines that were printed and have not been sent
         self._unfinished = ""  # a printed line that has no newline yet
         self._yielded = False
-        self._was_in_front = False
+        self._is_job = False  # of a shell that moves it to the front and back
         self._behind = False
         self._fell_back = False
         self._looked_at = _clocks()
@@ -291,10 +294,14 @@ class Screen:
         return away
 
     def _is_behind(self) -> bool:
-        """The shell has put the process into the background. One that never was in front may draw: see ``timeout``."""
+        """The shell has put the process into the background, or started it there.
+
+        One that never was in front may draw while the shell is not there either: ``timeout`` in a script puts what it
+        runs into a group of its own.
+        """
         in_front = self._device.in_front
-        self._was_in_front |= in_front
-        return self._was_in_front and not in_front
+        self._is_job |= in_front or self._device.shell_in_front
+        return self._is_job and not in_front
 
     def _was_stopped(self) -> bool:
         """Whether the process did not run since the last look (Ctrl-Z): others may have written to the terminal.

@@ -50,6 +50,16 @@ class Terminal:
         except OSError:  # not the terminal of this session
             return True
 
+    @property
+    def shell_in_front(self) -> bool:
+        """The shell itself has the terminal, the leader of this session: where it runs jobs, ours is none in front."""
+        if self._descriptor is None:
+            return False
+        try:
+            return os.tcgetpgrp(self._descriptor) == os.getsid(0)
+        except OSError:  # not the terminal of this session
+            return False
+
     def write(self, data: bytes) -> None:
         """Send what was unsent and then ``data``, as far as the terminal takes it now."""
         if not self.gone and self._descriptor is not None:

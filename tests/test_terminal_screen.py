@@ -517,3 +517,43 @@ def test_of_a_line_that_never_ends_nothing_is_lost() -> None:
     assert outcome.status == 0
     text = [line for line in outcome.everything if not line.startswith(" ")]
     assert "".join(text).count("@") == 40 * 999
+
+
+@pytest.mark.parametrize("end", ["visualizer.close()", "os.fork() or os._exit(0); os.wait(); visualizer.close()"])
+def test_while_input_waits_for_an_answer_the_display_holds_still(end: str) -> None:
+    code = f"""
+    visualizer = RichTrainerVisualizer(VisualizationConfig(refresh_per_second=20, table_update_interval=1))
+    visualizer.start(100, "run")
+    for step in range(50):
+        visualizer.update(snapshot(step))
+        time.sleep(0.01)
+    print("before the question")
+    import threading
+    trains = threading.Thread(
+        target=lambda: [visualizer.update(snapshot(step)) or time.sleep(0.01) for step in range(50, 100)]
+    )
+    trains.start()
+    answer = input("continue? ")
+    print("the answer is", answer)
+    time.sleep(0.3)
+    {end}
+    print("restored", type(input).__name__)
+    """
+    shown: list[float] = []
+
+    def answer(master: int, process: subprocess.Popen[bytes], seconds: float) -> None:
+        if seconds > 2.5 and not shown:
+            shown.append(seconds)
+            os.write(master, b"yes\n")
+
+    outcome = run_on_terminal(code, 80, 50, during=answer)
+    assert outcome.status == 0
+    waiting = [[line.rstrip() for line in screen] for screen in outcome.screens]
+    waiting = [screen for screen in waiting if "continue? " in screen or "continue?" in screen]
+    assert waiting
+    for screen in waiting:
+        assert screen[:3] == ["before the question", "continue?", ""]
+    text = outcome.everything
+    assert text[:3] == ["before the question", "continue? yes", "the answer is yes"]
+    assert any("100/100 100%" in line for line in text)
+    assert text[-1] == "restored builtin_function_or_method"

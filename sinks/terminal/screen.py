@@ -121,13 +121,15 @@ class Screen:
         self._ticker = Ticker(self.refresh, interval_s, "metrics-hub terminal", self._refresh_plainly)
         self._late_s = LONGEST * interval_s + AWAY_S
         self._prints = PrintQueue(self._ticker.wake)
-        self._redirection = Redirection(self._prints)
+        self._redirection = Redirection(self._prints, self._make_way)
         self._painting = threading.Lock()
         self._above = ""  # whole lines that were printed and have not been sent
         self._unfinished = ""  # a printed line that has no newline yet
         self._yielded = False
         self._is_job = False  # of a shell that moves it to the front and back
         self._behind = False
+        self._asking = False  # ``input`` has the terminal
+        self._asked = False
         self._fell_back = False
         self._looked_at = _clocks()
 
@@ -190,9 +192,10 @@ class Screen:
                 self._say_unseen_prints()
                 return
             stopped = self._was_stopped()
-            if self._gives_way():
+            if self._asking or self._gives_way():
                 return
-            if stopped:
+            if stopped or self._asked:
+                self._asked = False
                 self._send(self._painter.anew())
             if self._device.busy:
                 return  # the terminal has not taken the last frame yet: this one is skipped
@@ -292,6 +295,24 @@ class Screen:
             self._say_unseen_prints()
             self._say("".join(panel.text_due() for panel in self._panels))
         return away
+
+    def _make_way(self, asking: bool) -> None:
+        """Erase the frame and hold still while ``input`` waits for an answer. On the thread that asks."""
+        self._asking, self._asked = asking, True
+        if not asking:
+            self.wake()
+            return
+        locked = False
+        try:
+            locked = self._painting.acquire(timeout=STOP_WITHIN_S)
+            if locked:
+                self._send(self._painter.erase())
+                self._device.drain(DRAIN_WITHIN_S)
+                self._redirection.pass_through(True)
+                self._say_unseen_prints()
+        finally:
+            if locked:
+                self._painting.release()
 
     def _is_behind(self) -> bool:
         """The shell has put the process into the background, or started it there.

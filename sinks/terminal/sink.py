@@ -30,7 +30,8 @@ class TerminalSink:
     rank is looked up when a run starts (see `m.metrics.rank`), and a console in memory belongs to its process alone.
     ``clock`` gives monotonic seconds. Raises ``TypeError``/``ValueError`` for a configuration that cannot work.
 
-    On an interactive terminal ``print``, ``logging`` and warnings appear above the dashboard while it is there.
+    On an interactive terminal ``print``, ``logging`` and warnings appear above the dashboard while it is there, and
+    ``input`` has the terminal for itself while it waits for an answer.
     """
 
     def __init__(

@@ -7,6 +7,7 @@ terminal takes it waits for that, see `MOST_WAITING`.
 
 from __future__ import annotations
 
+import builtins
 import io
 import logging
 import os
@@ -135,10 +136,16 @@ class PrintAbove(io.TextIOBase):
 
 
 class Redirection:
-    """Puts the stand-ins in place and takes them away, in ``sys`` and in logging handlers made before."""
+    """Puts the stand-ins in place and takes them away, in ``sys`` and in logging handlers made before.
 
-    def __init__(self, prints: PrintQueue) -> None:
+    ``asking`` is told when ``input`` begins to wait for an answer on a terminal, and when that is over.
+    """
+
+    def __init__(self, prints: PrintQueue, asking: Callable[[bool], object] = bool) -> None:
         self._prints = prints
+        self._asking = asking
+        self._input = builtins.input
+        self._own_input = self._ask
         self._stand_ins: dict[str, PrintAbove] = {}
         self._handlers: list[tuple[logging.StreamHandler[Any], PrintAbove]] = []
         self._kept = ""  # taken from the queue while lines are held
@@ -148,10 +155,22 @@ class Redirection:
         """Redirect each of the two streams that is the terminal ``device``, unless that was done."""
         if not self._stand_ins:
             self._install(lambda stream: _device_of(stream) == device, passing=False)
+            if self._stand_ins:
+                self._input, builtins.input = builtins.input, self._own_input
 
     def install_on_file(self, descriptor: int) -> None:
         """Stand between each of the two streams and the file ``descriptor``, and let text pass but for moments."""
         self._install(lambda stream: _is_file(stream, descriptor), passing=True)
+
+    def _ask(self, prompt: object = "", /) -> str:
+        """``input``, and with it the prompt of ``breakpoint()``, while the display is there."""
+        if not self._stand_ins:  # somebody has kept it
+            return self._input(prompt)
+        try:
+            self._asking(True)
+            return self._input(prompt)
+        finally:
+            self._asking(False)
 
     def _install(self, ours: Callable[[Any], bool], passing: bool) -> None:
         for name in ("stdout", "stderr"):
@@ -226,6 +245,8 @@ class Redirection:
 
     def remove(self) -> None:
         """Put the real streams back, unless somebody else has replaced ours meanwhile."""
+        if builtins.input is self._own_input:
+            builtins.input = self._input
         for name, stand_in in self._stand_ins.items():
             stand_in.released = True  # whoever kept it writes to the real stream from now on
             if getattr(sys, name) is stand_in:

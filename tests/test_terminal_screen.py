@@ -90,7 +90,7 @@ def test_prints_logging_and_warnings_scroll_above_in_their_order() -> None:
             print("printed", step)
             logging.info("logged %d", step)
             warnings.warn(f"warned {step}")
-            sys.stdout.write("no newline yet, ")
+            sys.stdout.buffer.write(b"no newline yet, ")
             sys.stdout.flush()
             print("now it ends", step)
     visualizer.close()

@@ -68,9 +68,29 @@ def test_everything_but_writing_is_the_real_streams() -> None:
         out = PrintAbove(real, PrintQueue(lambda: None))
         assert out.fileno() == real.fileno()
         assert (out.encoding, out.errors, out.isatty(), out.writable()) == ("latin-1", "replace", False, True)
-        assert out.buffer is real.buffer
+        assert out.buffer.raw is real.buffer.raw
         out.close()
         assert not real.closed
+
+
+def test_bytes_are_queued_between_the_texts_and_pass_unchanged_after_the_release() -> None:
+    beneath = io.BytesIO()
+    prints = PrintQueue(lambda: None)
+    out = PrintAbove(io.TextIOWrapper(beneath, encoding="utf-8"), prints)
+    out.write("text, ")
+    euro = "€".encode()
+    assert out.buffer.write(b"bytes " + euro[:1]) == 7
+    out.buffer.write(euro[1:] + b"\xff")
+    out.buffer.flush()
+    out.write(", text")
+    assert prints.take() == "text, bytes €\\xff, text"
+    io.TextIOWrapper(out.buffer).close()
+    assert not beneath.closed
+    out.released = True
+    out.buffer.write(b"\xff")
+    out.flush()
+    out.buffer.flush()
+    assert beneath.getvalue() == b"\xff"
 
 
 def test_only_text_can_be_written() -> None:

@@ -8,6 +8,7 @@ terminal takes it waits for that, see `MOST_WAITING`.
 from __future__ import annotations
 
 import builtins
+import codecs
 import io
 import logging
 import os
@@ -68,6 +69,7 @@ class PrintAbove(io.TextIOBase):
         self.real = real
         self._prints = prints
         self._turn = turn
+        self._bytes: BytesAbove | None = None
         self._pid = os.getpid()
         self.released = False
         self.in_line = False
@@ -79,7 +81,7 @@ class PrintAbove(io.TextIOBase):
         if text and self._prints.full:
             self._wait_for_room()
         if self._turn is None or os.getpid() != self._pid:
-            self._write(text, not self._passes_through)
+            self._write(text, not self.passes_through)
             return len(text)
         locked = self._turn.acquire(timeout=TURN_WITHIN_S)
         try:
@@ -98,16 +100,17 @@ class PrintAbove(io.TextIOBase):
             self.in_line = not text.endswith("\n")
 
     def flush(self) -> None:
-        if self._passes_through:
+        if self.passes_through:
             self.real.flush()
 
     @property
-    def _passes_through(self) -> bool:
+    def passes_through(self) -> bool:
+        """What is written goes to the real stream directly."""
         return self.released or os.getpid() != self._pid
 
     def _wait_for_room(self) -> None:
         until = time.monotonic() + HELD_UP_S
-        while self._prints.full and not self._passes_through and time.monotonic() < until:
+        while self._prints.full and not self.passes_through and time.monotonic() < until:
             self._prints.wake()
             time.sleep(0.005)
 
@@ -131,8 +134,50 @@ class PrintAbove(io.TextIOBase):
     def errors(self) -> str | None:  # type: ignore[override]
         return self.real.errors
 
+    @property
+    def buffer(self) -> Any:
+        """For a terminal bytes go the way of the text; in a file they may be anything, and stay as they are."""
+        if self._turn is not None:
+            return self.real.buffer
+        if self._bytes is None:
+            self._bytes = BytesAbove(self)
+        return self._bytes
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self.real, name)
+
+
+class BytesAbove(io.BufferedIOBase):
+    """Stands in for ``sys.stdout.buffer`` on a terminal. Where text passes to the real stream, so do bytes."""
+
+    def __init__(self, text: PrintAbove) -> None:
+        self._text = text
+        self._decoder = codecs.getincrementaldecoder(text.encoding or "utf-8")("backslashreplace")
+
+    def write(self, data: Any) -> int:
+        if self._text.passes_through:
+            return self._text.real.buffer.write(data)
+        given = memoryview(data).tobytes()
+        self._text.write(self._decoder.decode(given))
+        return len(given)
+
+    def flush(self) -> None:
+        self._text.flush()
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._text.fileno()
+
+    def isatty(self) -> bool:
+        return self._text.isatty()
+
+    def close(self) -> None:
+        """The real stream is not ours to close."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._text.real.buffer, name)
 
 
 class Redirection:

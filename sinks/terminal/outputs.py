@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
+import time
 from collections.abc import Sequence
-from typing import IO, Any, Protocol
+from typing import IO, Any, Final, Protocol
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
@@ -14,10 +16,12 @@ from sinks.terminal.dashboard import Dashboard
 from sinks.terminal.look import Row
 from sinks.terminal.plain import WIDTH, PlainText
 from sinks.terminal.screen import STOP_WITHIN_S, Device, FileDevice, live_is_active, screen_on
-from sinks.terminal.streams import PrintQueue, Redirection
 from sinks.terminal.summary import Cost
 from sinks.terminal.ticker import Ticker
 from sinks.terminal.tty import Terminal
+
+LINE_WITHIN_S: Final = 0.25
+"""How long a block of text in a file waits for the end of a line that the user has begun."""
 
 
 class Output(Protocol):
@@ -109,8 +113,8 @@ class Pinned:
 class AsText:
     """Plain blocks, written by a thread and flushed at once. A stream that is gone ends the output, nothing else.
 
-    A block begins at the beginning of a line: what is printed while it is written comes after it, see
-    `sinks.terminal.streams.Redirection.hold_lines`.
+    The standard streams stay as they are. In a file a block begins on a line of its own, and a line that the user has
+    begun is given `LINE_WITHIN_S` to end; where it ends in a pipe is not to be known.
     """
 
     def __init__(self, dashboard: Dashboard, console: Console, interval_s: float) -> None:
@@ -119,20 +123,13 @@ class AsText:
         self._file = console.file  # taken now: later a ``redirect_stdout`` of the user's may be in its place
         self._plain = PlainText(dashboard, console)
         self._gone = False
-        self._redirection = Redirection(PrintQueue(lambda: None))
-        descriptor = _descriptor(self._file)
-        if descriptor is not None and not console.is_jupyter:
-            self._redirection.install_on_file(descriptor)
         self._ticker = Ticker(self._speak, interval_s, "metrics-hub text", self._speak_without_tables)
         self._ticker.start()
         dashboard.state.wake = self._ticker.wake
 
     def end(self, files: Sequence[str] = ()) -> None:
-        try:
-            if self._ticker.stop(STOP_WITHIN_S):
-                self._write(self._plain.end(self._dashboard.summary(WIDTH, files, self._cost)))
-        finally:
-            self._redirection.hand_back()
+        if self._ticker.stop(STOP_WITHIN_S):
+            self._write(self._plain.end(self._dashboard.summary(WIDTH, files, self._cost)))
 
     @property
     def _cost(self) -> Cost:
@@ -151,8 +148,7 @@ class AsText:
         file = self._file
         proxy: Any = sys.stdout
         try:
-            proxied = getattr(proxy, "rich_proxied_file", None)
-            if proxied is not None and getattr(proxied, "real", proxied) is file:
+            if getattr(proxy, "rich_proxied_file", None) is file:
                 proxy.write(text)  # a Live of somebody else is running: through its own door, above it
                 return
             data = text.encode(getattr(file, "encoding", None) or "utf-8", "replace")
@@ -161,19 +157,30 @@ class AsText:
                 file.write(data.decode(getattr(file, "encoding", None) or "utf-8"))
                 file.flush()
                 return
-            self._redirection.hold_lines()
-            try:
-                file.flush()  # what the user printed before comes before
-                if self._redirection.in_line:
+            file.flush()  # what the user printed before comes before
+            until = time.monotonic() + LINE_WITHIN_S
+            while _ends_within_line(descriptor):
+                if time.monotonic() > until:
                     data = b"\n" + data
-                    self._redirection.end_line()
-                while data:  # not through the file: what a full disk refuses would wait there and fail again at exit
-                    data = data[os.write(descriptor, data) :]
-            finally:
-                self._redirection.let_go()
+                    break
+                time.sleep(0.002)
+                file.flush()
+            while data:  # not through the file: what a full disk refuses would wait there and fail again at exit
+                data = data[os.write(descriptor, data) :]
         except (OSError, ValueError):  # closed pipe, full disk, closed file
             self._gone = True
-            self._redirection.hand_back()
+
+
+def _ends_within_line(descriptor: int) -> bool:
+    """Whether the last line of the file ``descriptor`` has not ended. Of a pipe nobody knows."""
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or not status.st_size:
+            return False
+        with open(f"/proc/self/fd/{descriptor}", "rb", buffering=0) as file:  # it may be open for writing only
+            return os.pread(file.fileno(), 1, status.st_size - 1) != b"\n"
+    except OSError:
+        return False
 
 
 class InMemory:

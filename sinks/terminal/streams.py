@@ -13,7 +13,6 @@ import io
 import logging
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
@@ -21,10 +20,6 @@ from typing import Any, Final, TextIO
 
 MOST_WAITING: Final = 1_000_000
 """Characters that may wait to be shown; past it, whoever prints waits for room, ..."""
-LINE_WITHIN_S: Final = 0.25
-"""How long a block of text waits for the end of a line that was begun."""
-TURN_WITHIN_S: Final = 0.1
-"""How long a print into a file waits while the display writes there what was kept back meanwhile."""
 HELD_UP_S: Final = 1.0
 """... but no text for longer than this: a stopped terminal slows those that print, and hangs nobody."""
 
@@ -65,39 +60,23 @@ class PrintQueue:
 class PrintAbove(io.TextIOBase):
     """Stands in for ``sys.stdout`` or ``sys.stderr``. Everything but writing is the real stream's."""
 
-    def __init__(self, real: TextIO, prints: PrintQueue, turn: threading.RLock | None = None) -> None:
+    def __init__(self, real: TextIO, prints: PrintQueue) -> None:
         self.real = real
         self._prints = prints
-        self._turn = turn
         self._bytes: BytesAbove | None = None
         self._pid = os.getpid()
         self.released = False
-        self.in_line = False
-        """What went to the real stream last has not ended its line."""
 
     def write(self, text: str) -> int:
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         if text and self._prints.full:
             self._wait_for_room()
-        if self._turn is None or os.getpid() != self._pid:
-            self._write(text, not self.passes_through)
-            return len(text)
-        locked = self._turn.acquire(timeout=TURN_WITHIN_S)
-        try:
-            self._write(text, not (locked and self.released))
-        finally:
-            if locked:
-                self._turn.release()
-        return len(text)
-
-    def _write(self, text: str, later: bool) -> None:
-        if later:
-            self._prints.put(text)
-        elif text:
-            self.in_line = True  # what raises may have written a part
+        if self.passes_through:
             self.real.write(text)
-            self.in_line = not text.endswith("\n")
+        elif text:
+            self._prints.put(text)
+        return len(text)
 
     def flush(self) -> None:
         if self.passes_through:
@@ -136,9 +115,7 @@ class PrintAbove(io.TextIOBase):
 
     @property
     def buffer(self) -> Any:
-        """For a terminal bytes go the way of the text; in a file they may be anything, and stay as they are."""
-        if self._turn is not None:
-            return self.real.buffer
+        """Bytes go the way of the text."""
         if self._bytes is None:
             self._bytes = BytesAbove(self)
         return self._bytes
@@ -193,40 +170,20 @@ class Redirection:
         self._own_input = self._ask
         self._stand_ins: dict[str, PrintAbove] = {}
         self._handlers: list[tuple[logging.StreamHandler[Any], PrintAbove]] = []
-        self._kept = ""  # taken from the queue while lines are held
-        self._turn = threading.RLock()  # waited for by nobody for longer than `TURN_WITHIN_S`
 
     def install(self, device: int) -> None:
         """Redirect each of the two streams that is the terminal ``device``, unless that was done."""
-        if not self._stand_ins:
-            self._install(lambda stream: _device_of(stream) == device, passing=False)
-            if self._stand_ins:
-                self._input, builtins.input = builtins.input, self._own_input
-
-    def install_on_file(self, descriptor: int) -> None:
-        """Stand between each of the two streams and the file ``descriptor``, and let text pass but for moments."""
-        self._install(lambda stream: _is_file(stream, descriptor), passing=True)
-
-    def _ask(self, prompt: object = "", /) -> str:
-        """``input``, and with it the prompt of ``breakpoint()``, while the display is there."""
-        if not self._stand_ins:  # somebody has kept it
-            return self._input(prompt)
-        try:
-            self._asking(True)
-            return self._input(prompt)
-        finally:
-            self._asking(False)
-
-    def _install(self, ours: Callable[[Any], bool], passing: bool) -> None:
+        if self._stand_ins:
+            return
         for name in ("stdout", "stderr"):
             stream = getattr(sys, name)
-            if ours(stream):
-                stand_in = PrintAbove(stream, self._prints, self._turn if passing else None)
+            if _device_of(stream) == device:
+                stand_in = PrintAbove(stream, self._prints)
                 self._stand_ins[name] = stand_in
-                stand_in.released = passing
-                if not passing:
-                    stream.flush()
+                stream.flush()
                 setattr(sys, name, stand_in)
+        if self._stand_ins:
+            self._input, builtins.input = builtins.input, self._own_input
         for handler in _stream_handlers():
             for stand_in in self._stand_ins.values():
                 if handler.stream is stand_in.real:
@@ -248,45 +205,15 @@ class Redirection:
         except (OSError, ValueError, AttributeError):  # hung up, closed, None
             pass
 
-    def hold_lines(self) -> None:
-        """Keep what is printed from now on back until `let_go`, but for the rest of a line that was begun, which passes
-        if its end comes within `LINE_WITHIN_S`."""
-        self._pass_in_turn(False)
-        until = time.monotonic() + LINE_WITHIN_S
-        while self.in_line and time.monotonic() < until:
-            line, newline, self._kept = (self._kept + self._prints.take()).rpartition("\n")
-            if newline:
-                self.write_through(line + newline)
-                self.end_line()
-            else:
-                time.sleep(0.002)
-
-    @property
-    def in_line(self) -> bool:
-        """Whether what went to the real streams ends within a line."""
-        return any(stand_in.in_line for stand_in in self._stand_ins.values())
-
-    def end_line(self) -> None:
-        """Note that somebody has written a newline past the stand-ins."""
-        for stand_in in self._stand_ins.values():
-            stand_in.in_line = False
-
-    def let_go(self) -> None:
-        """Let text pass again, after that which was kept back."""
-        self._pass_in_turn(True)
-
-    def _pass_in_turn(self, wanted: bool) -> None:
-        locked = self._turn.acquire(timeout=TURN_WITHIN_S)
+    def _ask(self, prompt: object = "", /) -> str:
+        """``input``, and with it the prompt of ``breakpoint()``, while the display is there."""
+        if not self._stand_ins:  # somebody has kept it
+            return self._input(prompt)
         try:
-            while wanted and (self._kept or self._prints):
-                kept, self._kept = self._kept + self._prints.take(), ""
-                self.write_through(kept)
-                for stand_in in list(self._stand_ins.values())[:1]:
-                    stand_in.in_line = not kept.endswith("\n")
-            self.pass_through(wanted)
+            self._asking(True)
+            return self._input(prompt)
         finally:
-            if locked:
-                self._turn.release()
+            self._asking(False)
 
     def remove(self) -> None:
         """Put the real streams back, unless somebody else has replaced ours meanwhile."""
@@ -302,17 +229,6 @@ class Redirection:
         self._stand_ins.clear()
         self._handlers.clear()
 
-    def hand_back(self) -> None:
-        """`remove`, where text may still be kept back since a block could not be written to its end."""
-        streams = [stand_in.real for stand_in in self._stand_ins.values()]
-        self.remove()
-        kept, self._kept = self._kept + self._prints.take(), ""
-        try:
-            if kept and streams:
-                streams[0].write(kept)
-        except (OSError, ValueError):
-            pass
-
 
 def _device_of(stream: Any) -> int | None:
     """The terminal that ``stream`` writes to, or None."""
@@ -321,18 +237,6 @@ def _device_of(stream: Any) -> int | None:
         return os.fstat(descriptor).st_rdev if os.isatty(descriptor) else None
     except Exception:  # replaced by the user, closed, or None
         return None
-
-
-def _is_file(stream: Any, descriptor: int) -> bool:
-    """Whether ``stream`` writes to the same file as ``descriptor``, and nobody's stand-in is in its place."""
-    try:
-        return (
-            not hasattr(stream, "rich_proxied_file")
-            and not isinstance(stream, PrintAbove)
-            and os.path.sameopenfile(stream.fileno(), descriptor)
-        )
-    except Exception:  # replaced by the user, closed, or None
-        return False
 
 
 def _stream_handlers() -> list[logging.StreamHandler[Any]]:

@@ -48,8 +48,10 @@ class JsonlSink:
 
     A file has one writer. When another process, or another sink in this one, is writing to ``path``, or when the file
     there is no journal, the sink writes beside it, to ``name-<pid>-<hex>.jsonl``, says so once in the log, and has that
-    as its `path`. A forked child writes nothing, and neither does a copy or pickle of this sink go on where it was: it
-    is a new one for the same path.
+    as its `path`. When it is a sink of this process whose hub nobody has closed and nobody can reach any more, as after
+    a cell of a notebook was run again, the start of a run closes that hub and goes on in its file. A forked child
+    writes nothing, and neither does a copy or pickle of this sink go on where it was: it is a new one for the same
+    path.
 
     A write that fails (full disk, quota, lost mount) never raises. It is logged once and counted in `lost`, like all
     that comes after it until the next try, `RETRY_EVERY_S` later; when writing works again, a ``gap`` record says what
@@ -154,7 +156,7 @@ class JsonlSink:
         self._lost_before = self._lost
         self._due.append(run)
         self._in_trouble = True
-        self._get_ready()
+        self._get_ready(insist=True)
 
     def record(self, snapshot: TrainingSnapshot) -> None:
         """Write ``snapshot`` as one line. A no-op after ``close`` and in a forked child; never raises ``OSError``."""
@@ -250,13 +252,16 @@ class JsonlSink:
 
     # -- writing --------------------------------------------------------------------------------------------------
 
-    def _get_ready(self, *, at_once: bool = False) -> bool:
-        """Do what must be done before the next record; False when that failed, or failed less than 5 s ago."""
+    def _get_ready(self, *, at_once: bool = False, insist: bool = False) -> bool:
+        """Do what must be done before the next record; False when that failed, or failed less than 5 s ago.
+
+        ``insist``, which takes time, is for the start of a run: see `JournalFile.open`.
+        """
         if not at_once and _monotonic() < self._retry_at:
             return False
         try:
             if not self._file.is_open:
-                self._open()
+                self._open(insist)
             while self._due:
                 record = self._due[0]
                 if isinstance(record, Run):
@@ -276,8 +281,8 @@ class JsonlSink:
         self._in_trouble = False
         return True
 
-    def _open(self) -> None:
-        refusal = self._file.open()
+    def _open(self, insist: bool) -> None:
+        refusal = self._file.open(insist=insist)
         if refusal is not None:
             logger.warning("%s %s; this journal goes to %s", harmless(str(self._file.wanted)), refusal, self._shown())
         self._file_header = self._file.last_header

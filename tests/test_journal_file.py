@@ -19,6 +19,9 @@ needs_locks = pytest.mark.skipif(journal_lock.fcntl is None, reason="no flock he
 HEADER = encode(Run(run_id="abc", started_at=1.0))
 
 
+HELD_HERE = "is being written by another JsonlSink of this process (close its hub to go on in the same file)"
+
+
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "runs" / "run.jsonl"
@@ -197,7 +200,7 @@ def test_a_failing_sync_is_raised_except_where_there_is_nothing_to_force(path, o
 def test_a_second_writer_gets_a_file_beside_it(path, opened):
     first, _ = opened(path)
     second, refusal = opened(path)
-    assert refusal == "is being written by another sink or process"
+    assert refusal == HELD_HERE
     assert second.wanted == path
     assert second.path.parent == path.parent
     assert second.path.name.startswith(f"run-{os.getpid()}-")
@@ -232,7 +235,7 @@ def test_where_there_is_no_flock_its_own_lock_is_in_nobodys_way_after_a_dead_des
     with pytest.raises(OSError, match="Bad file descriptor"):
         file.append(b"{}\n")
     assert (file.open(), file.path) == (None, path)
-    assert opened(path)[1] == "is being written by another sink or process"
+    assert opened(path)[1] == HELD_HERE
     file.append(b"{}\n")
     assert path.read_bytes() == HEADER + b"{}\n"
 
@@ -376,7 +379,7 @@ def test_a_journal_is_locked_in_all_its_segments(path, rotating, opened):
     for number in range(9):
         file.append(LINE % number)
     second, refusal = opened(path)
-    assert refusal == "is being written by another sink or process"
+    assert refusal == HELD_HERE
     assert second.path != path
     file.let_go()
     assert opened(path)[1] is None

@@ -1,6 +1,7 @@
 import contextlib
 import copy
 import errno
+import gc
 import json
 import math
 import os
@@ -259,6 +260,59 @@ def test_a_second_writer_gets_a_file_of_its_own(path, caplog):
     (message,) = [record.getMessage() for record in caplog.records]
     assert str(path) in message
     assert str(second.path) in message
+    assert "another JsonlSink of this process (close its hub" in message
+
+
+@needs_locks
+@pytest.mark.parametrize("starts", [True, False])
+def test_a_cell_that_is_run_again_without_a_close_goes_on_in_the_same_file(path, caplog, starts):
+    def cell(names):
+        names["hub"] = MetricsHub([JsonlSink(path)], rules=[])
+        if starts:
+            names["hub"].start(3)
+        for step in range(3):
+            names["hub"].emit(snap(step))
+
+    names = {}
+    gc.collect()
+    for _ in range(3):
+        cell(names)
+    names["hub"].close()
+    assert os.listdir(path.parent) == ["run.jsonl"]
+    assert [len(attempt.snapshots) for attempt in read(path).attempts] == [3, 3, 3]
+    assert all(attempt.end is not None for attempt in read(path).attempts)
+    assert [record.getMessage() for record in caplog.records] == []
+
+
+@needs_locks
+@needs_proc
+def test_functions_that_forget_their_hub_leave_no_descriptors_and_one_journal(path):
+    def train():
+        hub = MetricsHub([JsonlSink(path)], rules=[])
+        hub.start(1)
+        hub.emit(snap(0))
+
+    train()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        train()
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(read(path).attempts) == 6
+    assert os.listdir(path.parent) == ["run.jsonl"]
+
+
+@needs_locks
+def test_garbage_is_collected_for_a_journal_only_when_a_run_starts(path, monkeypatch):
+    first = JsonlSink(path)
+    first.record(snap(0))
+    collections = []
+    monkeypatch.setattr(journal_lock.gc, "collect", lambda: collections.append(True))
+    with MetricsHub([JsonlSink(path)], rules=[]) as hub:
+        hub.start(9)
+        for step in range(9):
+            hub.emit(snap(step))
+    first.close()
+    assert len(collections) == 1
 
 
 @pytest.mark.fault("C7", "G7")

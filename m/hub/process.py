@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any, Protocol
 
+from m.journal import lock
+
 
 class Subscribed(Protocol):
     """A sink's place at a hub."""
@@ -51,7 +53,13 @@ def register(hub: Hub) -> None:
         atexit.register(_close_all)  # twice, since a Ctrl-C may strike before the first has begun
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=_go_inert)
+        lock.closers.append(close_dropped)
     _open.add(hub)
+    close_dropped()
+
+
+def close_dropped() -> None:
+    """Close the hubs whose owner let go of them without closing them, as far as a collection has found them."""
     while _dropped:
         _close_dropped(_dropped.popleft())
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from m.journal.descriptors import Opened
-from m.journal.lock import OPEN_TO_APPEND, WriterLock
+from m.journal.lock import OPEN_TO_APPEND, WriterLock, close_what_was_let_go_of, is_held_here
 from m.journal.segments import FIRST, is_journal, last_run, segment_numbers, segment_path
 from m.metrics.run import Run
 
@@ -77,10 +77,11 @@ class JournalFile:
         """Make this process the `writer`, which may come long before the file can be opened."""
         self.writer = os.getpid()
 
-    def open(self) -> str | None:
+    def open(self, *, insist: bool = False) -> str | None:
         """Make missing folders, claim the journal and open its newest segment; None when it is the wanted one.
 
-        Otherwise says why that could not be had, such as ``"exists and is no journal"``.
+        Otherwise says why that could not be had, such as ``"exists and is no journal"``. With ``insist``, a journal
+        that this very process holds is tried once more when garbage was collected and what it held was closed.
         """
         _let_go_in_children(self)
         self.wanted.parent.mkdir(parents=True, exist_ok=True)
@@ -91,7 +92,7 @@ class JournalFile:
             if self._is_special():
                 self._use(os.open(self.wanted, _CREATE, 0o666), FIRST)
             else:
-                refusal = self._claim()
+                refusal = self._claim(insist)
                 if refusal is not None:
                     self._claim_beside()
                 self._open_newest()
@@ -182,10 +183,16 @@ class JournalFile:
         except FileNotFoundError:
             return False
 
-    def _claim(self) -> str | None:
+    def _claim(self, insist: bool) -> str | None:
         """Make the wanted journal ours; else say why it cannot be ours."""
-        if not self._lock.take(self.wanted):
-            return "is being written by another sink or process"
+        is_ours = self._lock.take(self.wanted)
+        if not is_ours and insist and is_held_here(self.wanted):
+            close_what_was_let_go_of()
+            is_ours = self._lock.take(self.wanted)
+        if not is_ours and is_held_here(self.wanted):
+            return "is being written by another JsonlSink of this process (close its hub to go on in the same file)"
+        if not is_ours:
+            return "is being written by another process"
         if not is_journal(self.wanted):
             self._lock.release()
             return "exists and is no journal"

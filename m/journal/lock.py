@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +23,31 @@ OPEN_TO_APPEND: Final = (
     | getattr(os, "O_NOCTTY", 0)
     | getattr(os, "O_BINARY", 0)
 )
+
+closers: Final[list[Callable[[], object]]] = []
+"""Each closes what its owner has let go of without closing it, as far as a collection of garbage has found it."""
+
+_held_here: set[tuple[int, tuple[int, int]]] = set()  # process, device and number of each file that is a lock
+
+
+def is_held_here(path: Path) -> bool:
+    """Whether it is this very process that holds the lock of the journal at ``path``."""
+    try:
+        status = os.stat(path if fcntl is not None else _beside(path))
+    except OSError:
+        return False
+    return (os.getpid(), (status.st_dev, status.st_ino)) in _held_here
+
+
+def close_what_was_let_go_of() -> None:
+    """Collect garbage and have the `closers` close what it held; takes as long as that takes."""
+    gc.collect()
+    for close in closers:
+        close()
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(path.name + ".lock")
 
 
 class WriterLock:
@@ -51,15 +78,19 @@ class WriterLock:
             return False
         except OSError:
             pass
-        self._held = held
+        self._hold(held)
         return True
+
+    def _hold(self, held: Opened) -> None:
+        self._held = held
+        _held_here.add((self._process, held.file))
 
     def _take_beside(self, path: Path) -> bool:
         Opened.of(os.open(path, OPEN_TO_APPEND | os.O_CREAT, 0o666)).close()
-        beside = path.with_name(path.name + ".lock")
+        beside = _beside(path)
         try:
             beside.unlink(missing_ok=True)
-            self._held = Opened.of(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+            self._hold(Opened.of(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY)))
         except OSError:
             return False
         self._beside = beside
@@ -70,6 +101,7 @@ class WriterLock:
         held, self._held = self._held, None
         beside, self._beside = self._beside, None
         if held is not None:
+            _held_here.discard((self._process, held.file))
             held.close()
         if beside is not None and self._process == os.getpid():
             try:

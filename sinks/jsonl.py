@@ -129,7 +129,8 @@ class JsonlSink:
 
     @property
     def unrepresentable(self) -> int:
-        """Custom metrics that were no number, bool or text; a marker with their type was written in their place."""
+        """Custom metrics that were no number, bool or text, or that were too long for a line; a marker with their type
+        was written in their place, or nothing where it was the name that was too long."""
         return self._encoder.unrepresentable
 
     def __repr__(self) -> str:

@@ -4,7 +4,7 @@ import pytest
 from journal_files import header, snapshots, steps_of
 
 from m.journal.decoding import NewerVersionError
-from m.journal.encoding import encode
+from m.journal.encoding import SnapshotEncoder, encode
 from m.journal.reader import Records, read
 from m.journal.records import MAX_LINE, End, Gap, Recorded, Unknown
 from m.journal.segments import segment_path
@@ -250,6 +250,14 @@ def test_whatever_is_not_in_a_journal_is_counted_and_put_in_words(written):
         "1 value left out because of the limits on names"
     )
     assert read(written(header(), snapshots([0, 1]))).shortfall() == ""
+
+
+def test_values_of_which_only_a_mark_was_written_are_counted(written):
+    metrics = {"list": [1], "mapping": {"a": 1.0}, "long": "x" * 2_000_000, "text": "x", "number": 1.0}
+    line = SnapshotEncoder().encode(TrainingSnapshot(0, 0.5, custom_metrics=metrics), 1, 1.0)
+    journal = read(written(header(), line, snapshots([1], first_seq=2)))
+    assert journal.marks == 3
+    assert journal.shortfall() == "3 values of which only a mark was written"
 
 
 def test_an_end_tells_of_snapshots_that_are_missing_before_it(written):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from m.journal.decoding import Decoder
-from m.journal.records import MAX_NAMES, End, Gap, Record, Recorded, Unknown
+from m.journal.records import MAX_NAMES, End, Gap, Record, Recorded, Unknown, Unrepresentable
 from m.journal.tail import Tail
 from m.metrics.alerts import Alert
 from m.metrics.run import Run
@@ -120,6 +120,16 @@ class Journal:
     """Values of metrics that were left out because of their names, see `Records`."""
 
     @property
+    def marks(self) -> int:
+        """Custom metrics that a journal cannot hold, with an `Unrepresentable` in their place."""
+        return sum(
+            isinstance(value, Unrepresentable)
+            for attempt in self.attempts
+            for recorded in attempt.snapshots
+            for value in recorded.snapshot.custom_metrics.values()
+        )
+
+    @property
     def runs(self) -> dict[str, tuple[Attempt, ...]]:
         """Run id -> its attempts, the run that was started last at the end."""
         runs: dict[str, tuple[Attempt, ...]] = {}
@@ -141,12 +151,16 @@ class Journal:
         return merged(runs[run_id], overlap=overlap)
 
     def shortfall(self) -> str:
-        """What is not in it, as far as that can be known, in words for a person; empty when nothing is missing."""
+        """What is not in it, as far as that can be known, in words for a person; empty when nothing is missing.
+
+        Loads by layer that were not due to be written are not counted; their snapshots say so.
+        """
         counts = [
             (sum(attempt.lost for attempt in self.attempts), "record", "that could not be written"),
             (sum(attempt.missing for attempt in self.attempts), "snapshot", "missing"),
             (self.bad_lines, "bad line", "skipped"),
             (self.left_out, "value", "left out because of the limits on names"),
+            (self.marks, "value", "of which only a mark was written"),
         ]
         return ", ".join(f"{count} {thing}{'s' * (count != 1)} {what}" for count, thing, what in counts if count)
 

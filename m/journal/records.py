@@ -29,7 +29,8 @@ step is a label that may repeat.
 
 Numbers that JSON lacks are the strings ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``, wherever a number may stand. A
 custom metric may be text as well, so those three texts are written as ``{"text": "NaN"}``, and any other string means
-itself. A custom metric that is no number, bool or text is written as ``{"unrepresentable": "list"}``, with its type.
+itself. A custom metric that is no number, bool or text is written as ``{"unrepresentable": "list"}``, with its type,
+and so is a text of more than `MAX_TEXT` characters in a line that would be longer than `MAX_LINE`.
 Everything else reads back exactly as it was, with one exception: two lone surrogates that make a pair become one
 character.
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import re
 import textwrap
+import threading
+import weakref
 
 import numpy as np
 import pytest
+from hub_doubles import PATIENCE_S
 
+from m.hub.background import Background
 from m.hub.hub import MetricsHub
+from m.hub.roster import MOST_LEFT, OTHERS
 from m.hub.stats import HubStats, SinkStats
 from m.metrics.snapshot import TrainingSnapshot
 
@@ -49,6 +55,66 @@ def test_values_that_were_left_out_before_a_hub_was_made_are_not_counted_as_its_
     with MetricsHub() as third:
         third.emit(TrainingSnapshot(0, 0.5))
         assert str(third.stats()) == "1 snapshot emitted"
+
+
+def test_what_a_sink_missed_is_kept_and_said_when_it_was_taken_away(
+    hubs,  # type: ignore[no-untyped-def]
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    def slow(snapshot: TrainingSnapshot) -> None:
+        entered.set()
+        assert go_on.wait(PATIENCE_S)
+
+    def failing(snapshot: TrainingSnapshot) -> None:
+        raise OSError("no route")
+
+    def healthy(snapshot: TrainingSnapshot) -> None:
+        pass
+
+    hub: MetricsHub = hubs([failing, healthy])
+    hub.subscribe(slow, background=Background("drop_oldest", capacity=2))
+    hub.emit(TrainingSnapshot(0, 0.5))
+    assert entered.wait(PATIENCE_S)
+    for step in range(1, 6):
+        hub.emit(TrainingSnapshot(step, 0.5))
+    go_on.set()
+    for sink in (slow, failing, healthy):
+        hub.unsubscribe(sink)
+    caplog.clear()
+    hub.close()
+    stats = hub.stats()
+    assert stats.sinks == {}
+    assert {name: (each.delivered, each.dropped) for name, each in stats.taken_away.items()} == {
+        "slow": (3, 3),
+        "failing": (0, 6),
+    }
+    assert re.search(r"\n  slow \(taken away\) +3 +3 +0 +0 ", str(stats))
+    assert [record.getMessage() for record in caplog.records] == [
+        "sink slow, which was taken away: missed 3 of 6 snapshots",
+        "sink failing, which was taken away: missed 6 of 6 snapshots; last error: OSError: no route",
+    ]
+
+
+def test_sinks_that_come_and_go_for_ever_do_not_fill_the_memory(hubs) -> None:  # type: ignore[no-untyped-def]
+    class Failing:
+        def record(self, snapshot: TrainingSnapshot) -> None:
+            raise OSError("no route")
+
+    hub: MetricsHub = hubs()
+    left: list[weakref.ref[Failing]] = []
+    for number in range(MOST_LEFT + 50):
+        sink = Failing()
+        left.append(weakref.ref(sink))
+        hub.subscribe(sink, name=f"sink {number}")
+        hub.emit(TrainingSnapshot(number, 0.5))
+        hub.unsubscribe(sink)
+    del sink
+    gone = hub.stats().taken_away
+    assert (len(gone), gone[OTHERS].dropped, gone["sink 0"].dropped) == (MOST_LEFT + 1, 50, 1)
+    gc.collect()
+    assert not any(ref() for ref in left)
 
 
 def test_the_end_has_a_line_for_each_sink_a_warning_only_for_those_that_missed_something(

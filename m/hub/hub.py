@@ -348,6 +348,7 @@ class MetricsHub(Delivery):
             unconvertible=unconvertible_count() - self._unconvertible_before,
             sinks={subscription.name: subscription.stats() for subscription in self.subscriptions},
             alerts=dict(self._alert_counts),
+            taken_away=self._roster.losses(),
         )
 
     def close_on(self, signal_number: int) -> None:

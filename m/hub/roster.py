@@ -6,18 +6,24 @@ list itself this is called in turn only (see ``turns``).
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
 from threading import get_ident
-from typing import Any
+from typing import Any, Final
 
 from m.hub.abilities import is_same, name_of, written_by
 from m.hub.closing import LEAST_S, Aside, do_each, ending_of
 from m.hub.reporting import graver, logger, tell
+from m.hub.stats import SinkStats
 from m.hub.subscription import Subscription
 from m.hub.turns import Turns
 from m.metrics.snapshot import TrainingSnapshot
+
+MOST_LEFT: Final = 100
+"""The losses of so many sinks that were taken away are kept by name; those of all others under one more name."""
+OTHERS: Final = "others"
 
 _clock = time.perf_counter
 
@@ -30,6 +36,8 @@ class Roster:
         self.change = threading.RLock()
         """Held while the list changes; never while a sink is called, and never taken by emit."""
         self.subscriptions: tuple[Subscription, ...] = ()
+        self._leaving: tuple[Subscription, ...] = ()  # taken away; what they had queued may still be on its way
+        self._losses: dict[str, SinkStats] = {}  # of those that have left, by name
         self._endings: dict[int, Aside] = {}  # of inline sinks, by identity of the subscription
 
     def add(self, sink: Any, name: str, make: Callable[[str], Subscription]) -> Subscription:
@@ -52,15 +60,34 @@ class Roster:
                 if is_same(subscription.sink, sink):
                     self.subscriptions = tuple(each for each in self.subscriptions if each is not subscription)
                     subscription.detach()
+                    self._settle_leaving()
+                    self._leaving = (*self._leaving, subscription)
                     return subscription
             return None
+
+    def losses(self) -> dict[str, SinkStats]:
+        """By name, the accounts of the sinks that were taken away and had missed snapshots or failed."""
+        with self.change:
+            self._settle_leaving()
+            losses = dict(self._losses)
+            for subscription in self._leaving:
+                _add_loss(losses, subscription)
+            return losses
+
+    def _settle_leaving(self) -> None:
+        """Let go of the sinks that have taken what they had queued, or of the oldest when there are too many."""
+        for subscription in self._leaving:
+            is_at_work = subscription.stats().waiting or self._turns.busy_with is subscription
+            if not is_at_work or len(self._leaving) >= MOST_LEFT:
+                self._leaving = tuple(each for each in self._leaving if each is not subscription)
+                _add_loss(self._losses, subscription)
 
     def go_inert(self) -> None:
         """In a forked child: nobody is on the list, and who is in the middle of going through it skips the rest."""
         self.change = threading.RLock()
         for subscription in self.subscriptions:
             subscription.go_inert()
-        self.subscriptions = ()
+        self.subscriptions = self._leaving = ()
 
     def hand_out(self, snapshot: TrainingSnapshot) -> None:
         """Hand ``snapshot`` to each sink in turn."""
@@ -158,6 +185,11 @@ class Roster:
             level, line = subscription.closing_line()
             if logger.isEnabledFor(level):
                 lines.append((level, line))
+        for name, stats in self.losses().items():
+            because = f"; last error: {stats.last_error}" if stats.last_error else ""
+            missed = f"missed {stats.emitted - stats.delivered} of {stats.emitted} snapshots"
+            if logger.isEnabledFor(logging.WARNING):
+                lines.append((logging.WARNING, f"sink {name}, which was taken away: {missed}{because}"))
         if lines:  # not on this thread: what takes them may be a terminal that is stopped
             raised = graver(raised, do_each([Aside(lambda: _say_all(lines), "says how it went")], deadline))
         return raised
@@ -169,6 +201,14 @@ class Roster:
             each.closing_on == me or (each.worker is not None and each.worker.is_current())
             for each in self.subscriptions
         )
+
+
+def _add_loss(losses: dict[str, SinkStats], subscription: Subscription) -> None:
+    stats = subscription.stats()
+    superseded = 0 if subscription.worker is None else subscription.worker.superseded
+    if stats.emitted - stats.delivered > superseded or stats.last_error:
+        name = subscription.name if subscription.name in losses or len(losses) < MOST_LEFT else OTHERS
+        losses[name] = stats if name not in losses else losses[name].with_more(stats)
 
 
 def _say_all(lines: Iterable[tuple[int, str]]) -> None:

@@ -27,6 +27,18 @@ class SinkStats:
     last_error: str | None
     """The newest exception as one line; None if it never raised."""
 
+    def with_more(self, other: SinkStats) -> SinkStats:
+        """This and ``other``, which is newer, as one account."""
+        return SinkStats(
+            emitted=self.emitted + other.emitted,
+            delivered=self.delivered + other.delivered,
+            dropped=self.dropped + other.dropped,
+            failed=self.failed + other.failed,
+            waiting=self.waiting + other.waiting,
+            seconds=self.seconds + other.seconds,
+            last_error=other.last_error or self.last_error,
+        )
+
 
 @dataclass(slots=True, frozen=True)
 class HubStats:
@@ -39,9 +51,12 @@ class HubStats:
     unconvertible: int
     """Values that were not one number and were left out of their snapshot, in this process since the hub was made."""
     sinks: dict[str, SinkStats]
-    """By name of the subscription; sinks that were taken away are no longer listed."""
+    """By name of the subscription; those that were taken away are in ``taken_away``."""
     alerts: dict[str, int] = field(default_factory=dict)
     """By rule, how many alerts were raised."""
+    taken_away: dict[str, SinkStats] = field(default_factory=dict)
+    """By name, sinks that were taken away after they had missed snapshots or failed; those past the first 100 names
+    together as ``"others"``."""
 
     def __str__(self) -> str:
         """The accounts as a table, a line for each sink."""
@@ -54,10 +69,11 @@ class HubStats:
         if raised:
             extra.append(f"{raised} alert{'' if raised == 1 else 's'}")
         lines = [", ".join([f"{self.emitted} snapshot{'' if self.emitted == 1 else 's'} emitted", *extra])]
-        if not self.sinks:
+        if not self.sinks and not self.taken_away:
             return lines[0]
         rows: list[tuple[str, ...]] = [("", "delivered", "dropped", "failed", "waiting", "seconds", "")]
-        for name, sink in self.sinks.items():
+        gone = ((f"{name} (taken away)", sink) for name, sink in self.taken_away.items())
+        for name, sink in (*self.sinks.items(), *gone):
             counts = (sink.delivered, sink.dropped, sink.failed, sink.waiting)
             rows.append((name, *map(str, counts), f"{sink.seconds:.3f}", sink.last_error or ""))
         widths = [max(len(row[column]) for row in rows) for column in range(6)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,17 @@ def test_the_demo_on_a_terminal_shows_the_dashboard(tmp_path: Path) -> None:
     assert f" written     here{os.sep}journal.jsonl" in outcome.lines
 
 
-@pytest.mark.parametrize("arguments", [["demo", "--steps", "0"], ["demo", "--steps", "many"], ["dance"], []])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["demo", "--steps", "0"],
+        ["demo", "--steps", "many"],
+        ["demo", "--seed", "-1"],
+        ["demo", "--seed"],
+        ["dance"],
+        [],
+    ],
+)
 def test_what_it_does_not_understand_it_says(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main(arguments)
@@ -90,6 +101,40 @@ def test_what_it_does_not_understand_it_says(arguments: list[str], capsys: pytes
 def test_a_mixture_of_one_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--experts", "1"]) == 2
     assert "2 experts or more" in capsys.readouterr().err
+
+
+def test_a_seed_below_zero_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        main(["demo", "--seed", "-1"])
+    assert "--seed: must be a whole number of 0 or more; got '-1'" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_had_is_named_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("afile").touch()
+    for out in ("afile", "afile/below"):
+        assert main(["demo", "--out", out]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(
+            f"metrics-hub demo: --out must be a folder that can be made and written to; got {out!r} ("
+        )
+    Path("runs").touch()
+    assert main(["demo"]) == 2
+    assert "got runs/<time> (" in capsys.readouterr().err
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["--version"])
+    assert left.value.code == 0
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert capsys.readouterr().out == f"metrics-hub {version}\n"
 
 
 def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:

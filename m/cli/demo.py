@@ -36,7 +36,7 @@ def add_to(commands: Any) -> None:
         "--out", type=Path, default=None, metavar="DIR", help="folder for the results (default: runs/<time>)"
     )
     parser.add_argument("--no-plots", action="store_true", help="leave the plotting sink out")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the data and the model (default: 0)")
+    parser.add_argument("--seed", type=_seed, default=0, help="seed of the data and the model (default: 0)")
     parser.add_argument(
         "--fault",
         choices=FAULTS,
@@ -47,16 +47,26 @@ def add_to(commands: Any) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    """Run the demo; 0 when it ran to its end, 130 when it was interrupted."""
-    from m.examples.trajectory_3d.demo import run_demo  # loads NumPy: only when it is wanted
+    """Run the demo; 0 when it ran to its end, 130 when it was interrupted, 2 when it cannot be as it is asked for."""
+    from m.examples.trajectory_3d.demo import folder_for, run_demo  # loads NumPy: only when it is wanted
 
     if given.experts < 2:
         print("metrics-hub demo: a mixture needs 2 experts or more", file=sys.stderr)
         return 2
+    try:
+        folder = folder_for(given.out)
+    except OSError as error:
+        wanted = "runs/<time>" if given.out is None else repr(str(given.out))
+        print(
+            f"metrics-hub demo: --out must be a folder that can be made and written to; got {wanted} "
+            f"({error.strerror or error})",
+            file=sys.stderr,
+        )
+        return 2
     return run_demo(
         steps=given.steps,
         experts=given.experts,
-        out=given.out,
+        out=folder,
         plots=not given.no_plots,
         seed=given.seed,
         fault=given.fault,
@@ -64,10 +74,18 @@ def run(given: argparse.Namespace) -> int:
 
 
 def _positive(text: str) -> int:
+    return _whole_number(text, 1)
+
+
+def _seed(text: str) -> int:
+    return _whole_number(text, 0)
+
+
+def _whole_number(text: str, least: int) -> int:
     try:
         number = int(text)
     except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of 1 or more; got {text!r}")
+        number = least - 1
+    if number < least:
+        raise argparse.ArgumentTypeError(f"must be a whole number of {least} or more; got {text!r}")
     return number

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import Final
 
 from m.cli import demo
+
+VERSION: Final = "0.1.0"
+"""As it stands in ``pyproject.toml``."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -13,6 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="metrics-hub", description="Emit training metrics once; see them in the terminal, in plots and in files."
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     demo.add_to(commands)
     given = parser.parse_args(arguments)

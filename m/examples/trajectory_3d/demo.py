@@ -9,6 +9,7 @@ from pathlib import Path
 from m.examples.trajectory_3d.faults import train_with
 from m.examples.trajectory_3d.training import StepResult, TrajectoryTrainer
 from m.hub.hub import MetricsHub
+from m.journal.file import checked_path
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.jsonl import JsonlSink
 from sinks.plotting.sink import PlotSink
@@ -16,6 +17,7 @@ from sinks.terminal.config import VisualizationConfig
 from sinks.terminal.sink import TerminalSink
 
 DEFAULT_STEPS = 1000
+JOURNAL = "journal.jsonl"
 FAULT_AFTER = 0.6
 """Part of the run after which a planted fault happens."""
 
@@ -36,9 +38,8 @@ def run_demo(
     of the run. Whatever was recorded is kept when the run is interrupted.
     """
     total = DEFAULT_STEPS if steps is None else steps
-    folder = out if out is not None else Path("runs") / time.strftime("%Y-%m-%d_%H-%M-%S")
-    folder.mkdir(parents=True, exist_ok=True)
-    journal = JsonlSink(folder / "journal.jsonl")
+    folder = folder_for(out)
+    journal = JsonlSink(folder / JOURNAL)
     figure = PlotSink.moe(n_experts=experts) if plots else None
     terminal = TerminalSink(VisualizationConfig(table_update_interval=10))
     results = training(total, experts, seed, fault)
@@ -54,6 +55,17 @@ def run_demo(
         if figure is not None:
             figure.save_plot(folder / "training.png")
     return status
+
+
+def folder_for(out: Path | None) -> Path:
+    """The folder ``out``, None a new one named after the time below ``runs``, made unless it is there.
+
+    Raises ``OSError`` when it cannot be made, or the journal not be written in it.
+    """
+    folder = out if out is not None else Path("runs") / time.strftime("%Y-%m-%d_%H-%M-%S")
+    folder.mkdir(parents=True, exist_ok=True)
+    checked_path(folder / JOURNAL)
+    return folder
 
 
 def training(

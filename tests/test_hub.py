@@ -96,7 +96,8 @@ def test_starting_again_begins_another_run_on_the_same_sinks(hubs: Make) -> None
     [
         ({"total_steps": "1000"}, TypeError, "total_steps must be a whole number"),
         ({"total_steps": -1}, ValueError, "total_steps must be 0 or more"),
-        ({"initial_step": 1.5}, TypeError, "initial_step must be a whole number"),
+        ({"initial_step": 1.5}, TypeError, r"initial_step must be a whole number; got 1\.5"),
+        ({"initial_step": -1}, ValueError, "initial_step must be 0 or more; got -1"),
     ],
 )
 def test_a_start_that_cannot_be_is_refused(hubs: Make, arguments: Any, error: type, message: str) -> None:
@@ -121,6 +122,31 @@ def test_a_start_that_cannot_be_is_refused(hubs: Make, arguments: Any, error: ty
 def test_a_hub_that_cannot_work_is_not_made(arguments: Any, error: type) -> None:
     with pytest.raises(error):
         MetricsHub(**arguments)
+
+
+@pytest.mark.parametrize("timeout", ["x", True, [1]])
+def test_a_flush_says_what_a_timeout_may_be(hubs: Make, timeout: Any) -> None:
+    with pytest.raises(TypeError, match="timeout must be a number of seconds, or None for the close budget; got"):
+        hubs().flush(timeout)
+
+
+def test_a_name_that_is_no_text_is_refused_before_anything_changes(hubs: Make) -> None:
+    hub = hubs()
+    with pytest.raises(TypeError, match=r"name must be a str, or None for the sink's own; got 5 \(int\)"):
+        hub.subscribe(Recording(), name=5)  # type: ignore[arg-type]
+    assert hub.stats().sinks == {}
+    assert str(hub.stats()) == "0 snapshots emitted"
+
+
+def test_an_alert_after_close_and_what_is_no_alert_are_told_apart(hubs: Make, caplog: pytest.LogCaptureFixture) -> None:
+    hub = hubs()
+    hub.alert("jumped")  # type: ignore[arg-type]
+    hub.close()
+    hub.alert(Alert(0, "loss_spike", "it jumped"))
+    assert [record.getMessage() for record in caplog.records] == [
+        "alert() takes an Alert; got str",
+        "alert() after close() does nothing",
+    ]
 
 
 def test_a_hub_that_was_not_made_closes_nobodys_sink() -> None:

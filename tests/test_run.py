@@ -42,13 +42,13 @@ def test_a_whole_number_or_none_is_a_length(given: Any, expected: int | None) ->
 
 @pytest.mark.parametrize("given", ["1000", 10.0, True, [1], float("nan")])
 def test_what_is_no_whole_number_is_no_length(given: Any) -> None:
-    with pytest.raises(TypeError, match="total_steps must be a whole number or None"):
+    with pytest.raises(TypeError, match="total_steps must be a whole number, or None"):
         check_total_steps(given)
 
 
 def test_a_negative_length_is_refused_under_its_own_name() -> None:
-    with pytest.raises(ValueError, match="initial_step must be 0 or more"):
-        check_total_steps(-1, "initial_step")
+    with pytest.raises(ValueError, match="total must be 0 or more, or None"):
+        check_total_steps(-1, "total")
 
 
 @pytest.mark.parametrize(("step", "initial"), [(0, 0), (1, 0), (-3, 0), (2, 2), (5000, 5000)])

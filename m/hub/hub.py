@@ -25,7 +25,7 @@ from m.hub.roster import end_workers
 from m.hub.stats import HubStats
 from m.hub.subscription import Subscription
 from m.metrics.alerts import Alert
-from m.metrics.run import Run, check_total_steps
+from m.metrics.run import Run, check_initial_step, check_total_steps
 from m.metrics.snapshot import TrainingSnapshot, snapshot_of
 from m.metrics.values import unconvertible_count
 
@@ -158,7 +158,7 @@ class MetricsHub(Delivery):
         ``initial_step``.
         """
         total = check_total_steps(total_steps)
-        first = check_total_steps(initial_step, "initial_step") or 0
+        first = check_initial_step(initial_step)
         if self._closed:
             self._refuse("start() after close() does nothing; make a new MetricsHub")
             return None
@@ -226,7 +226,7 @@ class MetricsHub(Delivery):
         run each time. Raises ``TypeError``/``ValueError`` for what is no iterable and for a bad ``total`` or
         ``initial_step``.
         """
-        first = check_total_steps(initial_step, "initial_step") or 0
+        first = check_initial_step(initial_step)
         if total is None:
             try:
                 total = len(iterable) + first  # type: ignore[arg-type]
@@ -255,8 +255,10 @@ class MetricsHub(Delivery):
 
     def alert(self, alert: Alert) -> None:
         """Tell every sink that takes alerts. Never raises unless ``strict``."""
-        if self._closed or not isinstance(alert, Alert):
-            self._refuse(f"alert() takes an Alert before close(); got {type(alert).__name__}", TypeError)
+        if self._closed:
+            self._refuse("alert() after close() does nothing")
+        elif not isinstance(alert, Alert):
+            self._refuse(f"alert() takes an Alert; got {type(alert).__name__}", TypeError)
         elif self._take_turn(self._raise_alert, alert) is not None:
             self._refuse("alert() finds no room: too much is waiting for a sink")
 
@@ -305,8 +307,11 @@ class MetricsHub(Delivery):
     def flush(self, timeout: float | None = None) -> bool:
         """Have every sink write out what it has; True when all did within ``timeout`` seconds (the close budget).
 
-        From inside a sink it cannot wait for itself: the flush follows, and the answer is False.
+        From inside a sink it cannot wait for itself: the flush follows, and the answer is False. Raises ``TypeError``
+        for a ``timeout`` that is no number.
         """
+        if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, (int, float))):
+            raise TypeError(f"timeout must be a number of seconds, or None for the close budget; got {timeout!r:.80}")
         if self._closed:
             return True
         deadline = time.monotonic() + (self.close_timeout if timeout is None else timeout)

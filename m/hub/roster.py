@@ -41,7 +41,12 @@ class Roster:
         self._endings: dict[int, Aside] = {}  # of inline sinks, by identity of the subscription
 
     def add(self, sink: Any, name: str, make: Callable[[str], Subscription]) -> Subscription:
-        """Put the subscription that ``make`` gives for a free name on the list. ``ValueError`` for a known sink."""
+        """Put the subscription that ``make`` gives for a free name on the list.
+
+        ``ValueError`` for a known sink, ``TypeError`` for a name that is no text.
+        """
+        if not isinstance(name, str):
+            raise TypeError(f"name must be a str, or None for the sink's own; got {name!r:.80} ({type(name).__name__})")
         with self.change:
             if any(is_same(existing.sink, sink) for existing in self.subscriptions):
                 raise ValueError(f"sink {name_of(sink)} is subscribed to this hub already")

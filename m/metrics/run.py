@@ -33,18 +33,24 @@ class Run:
     """Number of this process among those that train together, from 0; unless given what the launcher says."""
 
 
-def check_total_steps(total_steps: object, name: str = "total_steps") -> int | None:
+def check_initial_step(initial_step: object) -> int:
+    """``initial_step`` as an int; None is 0. Raises ``ValueError``/``TypeError`` that says what it may be."""
+    return check_total_steps(initial_step, "initial_step", "") or 0
+
+
+def check_total_steps(
+    total_steps: object, name: str = "total_steps", or_none: str = ", or None for an unknown length"
+) -> int | None:
     """``total_steps`` as an int or None. Raises ``ValueError``/``TypeError`` that says what ``name`` may be."""
     if total_steps is None:
         return None
     if isinstance(total_steps, bool) or not hasattr(total_steps, "__index__"):
         raise TypeError(
-            f"{name} must be a whole number or None for an unknown length; "
-            f"got {total_steps!r:.80} ({type(total_steps).__name__})"
+            f"{name} must be a whole number{or_none}; got {total_steps!r:.80} ({type(total_steps).__name__})"
         )
     total = total_steps.__index__()
     if total < 0:
-        raise ValueError(f"{name} must be 0 or more, or None for an unknown length; got {total}")
+        raise ValueError(f"{name} must be 0 or more{or_none}; got {total}")
     return int(total)
 
 

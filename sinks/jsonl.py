@@ -55,7 +55,7 @@ class JsonlSink:
 
     A write that fails (full disk, quota, lost mount) never raises. It is logged once and counted in `lost`, like all
     that comes after it until the next try, `RETRY_EVERY_S` later; when writing works again, a ``gap`` record says what
-    is missing.
+    is missing. What comes after ``close``, from a second hub with the same sink say, is lost and counted as well.
 
     ``fsync_every`` forces the file to the disk at most every so many seconds, from ``record``, and at ``flush`` and
     ``close``; one such call takes milliseconds on the training thread. None, the default, never does: see the top of
@@ -97,6 +97,7 @@ class JsonlSink:
         self._rank = rank
         self._encoder = SnapshotEncoder()
         self._is_new = True  # neither started nor closed: the first record starts a run
+        self._closed_in = 0  # the process that closed it, until it is started again
         self._header: Run | None = None  # of the attempt that is going on, once it is written
         self._file_header: Run | None = None  # the newest in the file
         self._has_written = False
@@ -124,7 +125,7 @@ class JsonlSink:
 
     @property
     def lost(self) -> int:
-        """Records that could not be written."""
+        """Records that could not be written, or came after ``close``."""
         return self._lost
 
     @property
@@ -152,6 +153,7 @@ class JsonlSink:
             self._let_go()  # a forked child that starts a run of its own needs a descriptor of its own
             self._file.hold()
         self._is_new = False
+        self._closed_in = 0
         self._header = None
         self._seq = 0
         self._lost_before = self._lost
@@ -160,7 +162,10 @@ class JsonlSink:
         self._get_ready(insist=True)
 
     def record(self, snapshot: TrainingSnapshot) -> None:
-        """Write ``snapshot`` as one line. A no-op after ``close`` and in a forked child; never raises ``OSError``."""
+        """Write ``snapshot`` as one line. After ``close`` it is counted as lost; a forked child writes nothing.
+
+        Never raises ``OSError``.
+        """
         if self._file.writer != os.getpid() and not self._started_by(snapshot.step):
             return
         self._seq = seq = self._seq + 1
@@ -212,8 +217,11 @@ class JsonlSink:
 
     def close(self) -> None:
         """Write the ``end`` record, with ``fsync_every`` force it to the disk, let go of the file. Idempotent."""
+        is_ours = self._file.writer == os.getpid()
+        if is_ours or self._is_new:
+            self._closed_in = os.getpid()
         self._is_new = False
-        if self._file.writer != os.getpid():
+        if not is_ours:
             return
         self._end_attempt()
         self._get_ready(at_once=True)
@@ -226,8 +234,12 @@ class JsonlSink:
     # -- attempts -------------------------------------------------------------------------------------------------
 
     def _started_by(self, step: int) -> bool:
-        """Begin a run of unknown length if none was ever begun; False after ``close`` and in a forked child."""
+        """Begin a run of unknown length if none was ever begun; False after ``close``, which is a loss, and in a forked
+        child."""
         if not self._is_new:
+            if self._closed_in == os.getpid():
+                self._lost += 1
+                self._say_closed()
             return False
         self.start(run_begun_by(int(step)))
         return True
@@ -323,6 +335,15 @@ class JsonlSink:
             error,
             RETRY_EVERY_S,
         )
+
+    def _say_closed(self) -> None:
+        if "closed" not in self._reported:
+            self._reported.add("closed")
+            logger.warning(
+                "journal %s was closed, maybe by another hub that had the same sink; records that still come are lost "
+                "and only counted",
+                self._shown(),
+            )
 
     def _shown(self) -> str:
         return harmless(str(self.path))

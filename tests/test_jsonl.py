@@ -147,7 +147,25 @@ def test_closing_twice_and_recording_afterwards_changes_nothing(path):
     sink.alert(Alert(1, "rule", "late"))
     sink.flush()
     assert path.read_bytes() == before
-    assert sink.lost == 0
+    assert sink.lost == 2
+
+
+def test_what_a_second_hub_emits_after_the_first_has_closed_the_sink_is_lost_and_said_once(path, caplog):
+    sink = JsonlSink(path)
+    first, second = MetricsHub([sink], rules=[]), MetricsHub([sink], rules=[])
+    first.emit(snap(0))
+    second.emit(snap(0))
+    first.close()
+    for step in range(1, 4):
+        second.emit(snap(step))
+    second.close()
+    assert (sink.lost, second.stats().emitted) == (3, 4)
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert f"journal {path} was closed, maybe by another hub that had the same sink" in message
+    with MetricsHub([sink], rules=[]) as third:
+        third.start(1)
+        third.emit(snap(7))
+    assert read(path).attempts[-1].end.lost == 0
 
 
 def test_a_metric_that_cannot_be_written_is_marked_and_counted(path):

@@ -5,7 +5,7 @@ import pytest
 from journal_files import needs_proc, open_files_stay
 
 from m.journal import lock as journal_lock
-from m.journal.lock import WriterLock
+from m.journal.lock import WriterLock, is_held_here
 
 needs_locks = pytest.mark.skipif(journal_lock.fcntl is None, reason="no flock here")
 
@@ -23,12 +23,15 @@ def no_flock(monkeypatch):
 
 def assert_one_holder_at_a_time(path):
     first, second = WriterLock(), WriterLock()
+    assert not is_held_here(path)
     assert first.take(path)
+    assert is_held_here(path)
     assert not second.take(path)
     second.release()
     assert not second.take(path), "one that was refused has nothing to release"
     first.release()
     first.release()
+    assert not is_held_here(path)
     assert second.take(path)
     second.release()
 

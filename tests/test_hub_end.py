@@ -163,6 +163,22 @@ def test_a_hub_that_was_let_go_of_is_closed_when_the_next_one_is_made() -> None:
     assert forgotten.log[-1] == ("close", None)
 
 
+@pytest.mark.parametrize("background", [False, True])
+def test_a_hub_that_was_let_go_of_is_found_whether_its_sinks_have_threads_or_not(background: bool) -> None:
+    forgotten = Recording()
+
+    def train() -> None:
+        hub = MetricsHub()
+        hub.subscribe(forgotten, background=background)
+        for step in range(3):
+            hub.emit(snapshot(step))
+
+    train()
+    gc.collect()
+    MetricsHub().close()
+    assert forgotten.log[-3:] == [("record", 2), ("flush", None), ("close", None)]
+
+
 def test_a_sink_that_moved_from_a_forgotten_hub_to_another_is_not_closed() -> None:
     """In a notebook the cell that makes the hub is run again, with the sink of the cell above."""
     sink = Recording()

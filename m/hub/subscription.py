@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+import weakref
 from collections.abc import Callable
 from threading import get_ident
 from types import TracebackType
@@ -53,7 +54,7 @@ class Subscription:
         background: Background | None,
         stays_here: bool = False,
     ) -> None:
-        self._hub = hub
+        self._hub = weakref.ref(hub)  # the thread of a sink must not keep a hub that its owner has let go of
         self._turns = turns
         self.sink = sink
         self.name = name
@@ -86,7 +87,9 @@ class Subscription:
 
     def cancel(self) -> None:
         """Take the sink away from the hub. It is flushed, not closed: it may be subscribed elsewhere."""
-        self._hub.unsubscribe(self.sink)
+        hub = self._hub()
+        if hub is not None:
+            hub.unsubscribe(self.sink)
 
     def __enter__(self) -> Subscription:
         return self
@@ -106,8 +109,9 @@ class Subscription:
         else:
             delivered, failed, dropped, waiting = self.worker.counts()
         dropped += self.missed
-        if self.is_attached:
-            waiting += self._hub.on_their_way()
+        hub = self._hub()
+        if self.is_attached and hub is not None:
+            waiting += hub.on_their_way()
         return SinkStats(
             emitted=delivered + dropped + waiting,
             delivered=delivered,
@@ -229,7 +233,8 @@ class Subscription:
         self.failures_in_row += 1
         self.last_error = one_line(error)
         self.last_step = step
-        if self._hub.strict and self.worker is None:
+        hub = self._hub()
+        if self.worker is None and hub is not None and hub.strict:
             return error
         if not self._reported:
             self._reported = True

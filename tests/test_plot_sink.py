@@ -255,9 +255,20 @@ def test_the_printed_summary_is_an_aligned_table(capsys: pytest.CaptureFixture[s
     head, columns, loss, custom = capsys.readouterr().out.splitlines()
     assert head == "Training summary"
     assert columns.split() == ["current", "min", "max", "mean", "count"]
-    assert loss.split() == ["train_loss", "1", "1", "3", "2", "3", "1", "NaN", "or", "inf"]
-    assert custom.split() == ["multi␊line", *["123.5k"] * 4, "3"]
+    assert loss.split() == ["train_loss", "1.0000", "1.0000", "3.0000", "2.0000", "3", "1", "NaN", "or", "inf"]
+    assert custom.split() == ["multi␊line", *["123456.00"] * 4, "3"]
     assert columns.index("count") + 5 == loss.index("  1 NaN") == len(custom)
+
+
+def test_the_printed_summary_writes_numbers_as_the_terminal_does(capsys: pytest.CaptureFixture[str]) -> None:
+    fed(PlotSink(), 8.8e-4, learning_rate=-1.25e-10, gradient_norm=18.03, custom_metrics={"big": 1.5e9}).close()
+    rows = {row.split()[0]: row.split()[1] for row in capsys.readouterr().out.splitlines()[2:]}
+    assert rows == {
+        "train_loss": "8.80e-4",
+        "learning_rate": "-1.25e-10",
+        "gradient_norm": "18.0300",
+        "big": "1.50e9",
+    }
 
 
 def test_many_experts_are_named_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -471,15 +482,15 @@ def test_a_copied_model_keeps_its_sink_and_a_pickled_one_gets_a_closed_one(capsy
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("width", [None, 80, 40, 20])
+@pytest.mark.parametrize("width", [None, 80, 48, 20])
 def test_the_summary_leaves_out_columns_rather_than_wrap(width: int | None) -> None:
     sink = fed(PlotSink.moe(8, summary=False), 1.0, math.nan, 0.5)
     lines = summary_table(sink._numbers.histories(), width=width).splitlines()
     head = lines[1].split()
     assert head == ["current", "min", "max", "mean", "count"][: len(head)]
-    assert len(head) == {None: 5, 80: 5, 40: 2, 20: 1}[width]
+    assert len(head) == {None: 5, 80: 5, 48: 2, 20: 1}[width]
     assert any("1 NaN or inf" in line for line in lines)
-    if width in (40, 80):
+    if width in (48, 80):
         assert max(map(len, lines)) <= width
 
 

@@ -12,11 +12,14 @@ from m.metrics.history import History
 from m.metrics.layers import layer_of
 from m.metrics.named import expert_of
 from m.metrics.text import harmless
-from sinks.plotting.text import LONGEST, short, shortened
+from sinks.numbers import number
+from sinks.plotting.text import LONGEST, shortened
 
 MOST_ROWS: Final = 40
 MOST_EXPERT_ROWS: Final = 16
 _LONGEST_NAME: Final = 32
+_WIDEST: Final = 9
+"""Cells of a number, sign and exponent included: ``-1.23e-10``."""
 
 
 def summary_of(histories: Mapping[str, History]) -> dict[str, dict[str, float]]:
@@ -52,7 +55,7 @@ def summary_table(
     rows: list[tuple[str, ...]] = [("", "current", "min", "max", "mean", "count", "")]
     for name in names[:MOST_ROWS]:
         whole = histories[name].summary()
-        figures = [short(number) for number in (whole.current, whole.min, whole.max, whole.mean)]
+        figures = [number(value, _WIDEST).strip() for value in (whole.current, whole.min, whole.max, whole.mean)]
         rest = f"{whole.nonfinite} NaN or inf" if whole.nonfinite else ""
         rows.append((_short_name(name), *figures, str(whole.count), rest))
     if not histories:
@@ -63,9 +66,9 @@ def summary_table(
         del widths[-1]
         rows = [(*row[:-2], row[-1]) for row in rows]
     lines = [f"Training summary: {shortened(harmless(of), LONGEST)}" if of else "Training summary"]
-    for name, *numbers, rest in rows:
+    for name, *figures, rest in rows:
         cells = [name + " " * (widths[0] - _cells(name))]
-        cells += [number.rjust(width) for number, width in zip(numbers, widths[1:], strict=True)]
+        cells += [figure.rjust(wide) for figure, wide in zip(figures, widths[1:], strict=True)]
         lines.append(f"  {'  '.join(cells)}  {rest}".rstrip())
     if left_out:
         some = ", ".join(_short_name(name) for name in left_out[:3])

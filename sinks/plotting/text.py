@@ -1,4 +1,4 @@
-"""Foreign text made safe to show, and numbers as short text. Which glyphs a font has is not known here."""
+"""Foreign text made safe to show, and the numbers of an axis. Which glyphs a font has is not known here."""
 
 from __future__ import annotations
 
@@ -47,18 +47,6 @@ def _escaped(char: str) -> str:
     if category in ("Zl", "Zp") or category[0] == "C":
         return char.encode("unicode_escape").decode("ascii")
     return " " if category == "Zs" else char
-
-
-def short(number: float) -> str:
-    """A number in at most nine characters or so, for people: ``0.2451``, ``3e-04``, ``181.2k``, ``nan``."""
-    if not math.isfinite(number):
-        return "nan" if math.isnan(number) else "inf" if number > 0 else "-inf"
-    size = abs(number)
-    if size >= 1e5:
-        for scale, suffix in _SCALES:
-            if scale <= size < 1000 * scale:
-                return f"{number / scale:.4g}{suffix}"
-    return f"{number:.4g}"
 
 
 def tick_text(value: float, digits: int = 6) -> str:

@@ -20,7 +20,7 @@ from m.metrics.experts import (
     share,
 )
 from m.metrics.loads import is_by_layer, numbers_in
-from sinks.terminal import numbers
+from sinks import numbers
 from sinks.terminal.load_course import LoadCourse
 from sinks.terminal.look import PLAIN, Look, Row, Span
 from sinks.terminal.rows import Levels, arrow, clip, rule

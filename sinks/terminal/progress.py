@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 
 from m.metrics.run import Run
-from sinks.terminal import numbers
+from sinks import numbers
 from sinks.terminal.look import PLAIN, Look, Row, Span
 from sinks.terminal.rows import clip
 from sinks.terminal.text import safe, shorten

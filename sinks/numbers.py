@@ -1,4 +1,4 @@
-"""Numbers as the display writes them: short, in a width that is given, never cut."""
+"""Numbers as all displays write them: short, in a width that is given, never cut."""
 
 from __future__ import annotations
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import io
+import math
 
+import numpy as np
 import pytest
 from rich.console import Console
 
+from m.metrics.alerts import Alert
 from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.terminal.config import VisualizationConfig
 from sinks.terminal.dashboard import Dashboard
 from sinks.terminal.look import DEFAULT
-from sinks.terminal.plain import SILENT_AT_MOST_S, PlainText
+from sinks.terminal.plain import PAUSE_AT_MOST_S, SILENT_AT_MOST_S, PlainText
 from sinks.terminal.state import State
 
 
@@ -47,6 +50,39 @@ def test_tables_that_came_due_between_two_looks_are_one_block_of_the_newest() ->
         text.state.note(TrainingSnapshot(step=step, train_loss=1.0))
     assert text.plain.next().startswith("step 76/100")
     assert text.plain.next() == ""
+
+
+@pytest.mark.fault("D6")
+def test_blocks_of_a_long_fast_run_come_every_ten_seconds_and_those_of_a_young_one_sooner() -> None:
+    text = Text(total=None, interval=25)
+    said_at = [text.now for step in range(40_000) if text.step(step, 0.01)]
+    pauses = np.diff(said_at)
+    assert pauses[:10].max() < 0.6
+    assert pauses[-10:] == pytest.approx(PAUSE_AT_MOST_S, abs=0.3)
+    assert len(said_at) < 150
+
+
+@pytest.mark.parametrize("news", ["alert", "nan"])
+def test_news_do_not_wait_for_the_next_block_of_a_long_run(news: str) -> None:
+    text = Text(total=None, interval=25)
+    text.step(0, 3600.0)
+    text.step(25, 100.0)
+    assert text.step(50, 2.0) == ""
+    if news == "alert":
+        text.state.add_alert(Alert(60, "loss_spike", "a spike"))
+        assert "a spike" in text.step(75, 1.0)
+    else:
+        text.state.take(TrainingSnapshot(step=60, train_loss=math.nan))
+        assert "nan" in text.plain.next()
+    assert text.step(100, 0.5) == ""
+
+
+def test_on_a_terminal_no_line_is_wider_than_that() -> None:
+    text = Text()
+    text.plain = PlainText(text.dashboard, Console(file=io.StringIO(), width=80), on_terminal=True)
+    lines = text.step(0).splitlines()
+    assert len(lines) > 3
+    assert max(map(len, lines)) == 79
 
 
 @pytest.mark.fault("D6")

@@ -81,7 +81,7 @@ class Pinned:
     def __init__(self, dashboard: Dashboard, console: Console, device: Device, interval_s: float) -> None:
         self._dashboard = dashboard
         self._console = console
-        self._plain = PlainText(dashboard, console)
+        self._plain = PlainText(dashboard, console, on_terminal=True)
         self._screen = screen_on(device, console, interval_s)
         self._screen.attach(self)
         dashboard.state.wake = self._screen.wake

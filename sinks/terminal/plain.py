@@ -17,6 +17,12 @@ from sinks.terminal.text import safe
 
 SILENT_AT_MOST_S: Final = 30.0
 """After so long without a table there is one line of progress all the same."""
+PAUSE_AT_MOST_S: Final = 10.0
+"""Between two blocks of a long run, however fast its steps are: a day of them is tens of MB, and not hundreds."""
+PAUSE_SHARE: Final = 0.05
+"""In a younger run it is this share of the time that has passed: a demo is shown whole."""
+PAUSE_AT_NEWS_S: Final = 1.0
+"""At most, where an alert came or a loss is not finite any more, or is again."""
 WIDTH: Final = 100
 HEIGHT: Final = 200
 
@@ -24,23 +30,26 @@ HEIGHT: Final = 200
 class PlainText:
     """Tells what is to be printed next. One thread at a time."""
 
-    def __init__(self, dashboard: Dashboard, console: Console) -> None:
+    def __init__(self, dashboard: Dashboard, console: Console, on_terminal: bool = False) -> None:
         self._dashboard = dashboard
         self._console = console
+        self._on_terminal = on_terminal
         self._printed: View | None = None
+        self._news: tuple[object, ...] = self._news_now
         self._spoke_at = dashboard.clock()
         self._line_step: int | None = None
         self.without_tables = False
         """Only lines of progress from now on: the tables cannot be drawn."""
 
     def next(self) -> str:
-        """A block when a new table is due, a line after a long silence in which steps were made, else nothing."""
+        """A block when a new table is due and the last block is not just there, a line after a long silence in which
+        steps were made, else nothing."""
         dashboard = self._dashboard
         dashboard.observe()
         state = dashboard.state
         if self._has_tables:
             state.catch_up()
-            if state.view is not None and state.view is not self._printed:
+            if state.view is not None and state.view is not self._printed and self._pause_is_over:
                 return self.block(state.view)
         if state.latest is None or not dashboard.config.show_progress_bar:
             return ""
@@ -49,17 +58,32 @@ class PlainText:
         return ""
 
     @property
+    def _pause_is_over(self) -> bool:
+        dashboard = self._dashboard
+        most = PAUSE_AT_MOST_S if self._news == self._news_now else PAUSE_AT_NEWS_S
+        return dashboard.clock() - self._spoke_at >= min(PAUSE_SHARE * dashboard.elapsed_s, most)
+
+    @property
+    def _news_now(self) -> tuple[object, ...]:
+        state = self._dashboard.state
+        return state.alerts_raised, state.broken
+
+    @property
+    def _width(self) -> int:
+        return min(WIDTH, max(self._console.width - 1, 20)) if self._on_terminal else WIDTH
+
+    @property
     def _has_tables(self) -> bool:
         return self._dashboard.config.show_tables and not self.without_tables
 
     def block(self, view: View | None) -> str:
         """The progress at ``view`` in one line and its tables below that."""
         dashboard = self._dashboard
-        self._printed = view
+        self._printed, self._news = view, self._news_now
         dashboard.frames += 1
         lines = [self.line(view)]
         if self._has_tables:
-            lines += [row_text(row) for row in dashboard.table_rows(WIDTH, HEIGHT, self._console, view=view)]
+            lines += [row_text(row) for row in dashboard.table_rows(self._width, HEIGHT, self._console, view=view)]
         return self._said("\n".join(lines) + "\n")
 
     def end(self, closing: list[Row]) -> str:

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from sinks.numbers import count, duration, exponent, memory, number, percent, step
+from m.metrics.numbers import count, duration, exponent, memory, number, percent, step
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,11 @@ import pyte
 import pytest
 from rich.console import Console
 
+from m.metrics import numbers
 from m.metrics.alerts import Alert
 from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
 from m.metrics.system import Machine
-from sinks import numbers
 from sinks.terminal.config import VisualizationConfig
 from sinks.terminal.dashboard import Dashboard
 from sinks.terminal.look import THEMES, look_for

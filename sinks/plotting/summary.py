@@ -11,8 +11,8 @@ from typing import Any, Final
 from m.metrics.history import History
 from m.metrics.layers import layer_of
 from m.metrics.named import expert_of
+from m.metrics.numbers import number
 from m.metrics.text import harmless
-from sinks.numbers import number
 from sinks.plotting.text import LONGEST, shortened
 
 MOST_ROWS: Final = 40

@@ -10,7 +10,7 @@ from typing import Final
 from rich.cells import cell_len
 from rich.style import Style
 
-from sinks import numbers
+from m.metrics import numbers
 from sinks.terminal.look import PLAIN, Look, Row, Span
 from sinks.terminal.past import Past, Values
 from sinks.terminal.spark import LEAST_RANGE, columns_of, wants_log

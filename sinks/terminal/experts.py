@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 from rich.cells import cell_len
 from rich.style import Style
 
+from m.metrics import numbers
 from m.metrics.experts import (
     DEAD_UNDER,
     OVERLOADED_OVER,
@@ -20,7 +21,6 @@ from m.metrics.experts import (
     share,
 )
 from m.metrics.loads import is_by_layer, numbers_in
-from sinks import numbers
 from sinks.terminal.load_course import LoadCourse
 from sinks.terminal.look import PLAIN, Look, Row, Span
 from sinks.terminal.rows import Levels, arrow, clip, rule

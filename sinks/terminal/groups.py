@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from rich.cells import cell_len
 
+from m.metrics import numbers
 from m.metrics.alerts import Alert
 from m.metrics.performance import SystemMetrics, ThroughputMetrics
 from m.metrics.system import Machine
-from sinks import numbers
 from sinks.terminal.course import Course
 from sinks.terminal.look import PLAIN, Look, Row, Span
 from sinks.terminal.rows import Levels, arrow, clip, pad, row_width, rule, value_style

@@ -9,7 +9,7 @@ from typing import Final
 
 from rich.console import Console
 
-from sinks import numbers
+from m.metrics import numbers
 from sinks.terminal.dashboard import Dashboard
 from sinks.terminal.look import Row
 from sinks.terminal.state import View

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
+from m.metrics import numbers
 from m.metrics.run import Run
-from sinks import numbers
 from sinks.terminal.look import PLAIN, Look, Row, Span
 from sinks.terminal.rows import clip
 from sinks.terminal.text import safe, shorten

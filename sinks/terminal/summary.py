@@ -9,7 +9,7 @@ from typing import Final
 
 from rich.cells import cell_len
 
-from sinks import numbers
+from m.metrics import numbers
 from sinks.terminal.course import Course
 from sinks.terminal.groups import alerts
 from sinks.terminal.look import PLAIN, Look, Row

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from rich.cells import cell_len
 
-from sinks import numbers
+from m.metrics import numbers
 from sinks.terminal.look import PLAIN, Look, Row, Span
 from sinks.terminal.past import NEWEST
 from sinks.terminal.rows import arrow, clip, row_width, value_style

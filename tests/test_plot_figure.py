@@ -139,9 +139,10 @@ def test_a_new_metric_joins_without_replacing_the_others() -> None:
 )
 def test_any_values_draw_on_any_scale_with_finite_limits(scale: str, values: list[float]) -> None:
     figure = drawn(loss_panel("a", yscale=scale), {"a": history_of(values)} if values else {"a": History()})
-    low, high = figure.figure.axes[0].get_ylim()
+    axes = figure.figure.axes[0]
+    low, high = axes.get_ylim()
     assert -math.inf < low < high < math.inf
-    assert scale != "log" or low > 0.0
+    assert axes.get_yscale() != "log" or low > 0.0
 
 
 @pytest.mark.fault("E8")
@@ -150,6 +151,29 @@ def test_a_log_axis_leaves_out_what_it_cannot_show_and_says_so() -> None:
     values = line(axes, "a").get_ydata()
     assert np.isnan(values).tolist() == [False, True, True, False]
     assert note(axes) == "2 values ≤ 0 not shown"
+
+
+@pytest.mark.fault("E8")
+def test_values_of_which_none_is_above_0_are_drawn_on_a_linear_axis_until_one_is() -> None:
+    figure, plan = TrainingFigure((6.0, 4.0)), Plan(1, 1, (6.0, 4.0), (loss_panel("a", yscale="log"),))
+    history = history_of([-1.0, math.nan, -3.0])
+    for value, scale, said in ((0.0, "linear", "1 NaN"), (2.0, "log", "3 values ≤ 0 not shown · 1 NaN")):
+        history.append(len(history), value)
+        figure.show(plan, {"a": history})
+        figure.draw()
+        axes = figure.figure.axes[0]
+        assert (axes.get_yscale(), note(axes)) == (scale, said)
+    figure.show(plan, {"a": history_of([2.0, -1.0, -4.0])}, newest=2)
+    assert figure.figure.axes[0].get_yscale() == "linear"
+    assert line(figure.figure.axes[0], "a").get_ydata().tolist() == [-1.0, -4.0]
+
+
+@pytest.mark.fault("E8")
+def test_a_logarithmic_axis_that_nobody_asked_for_is_linear_once_a_value_is_below_0() -> None:
+    for values, scale in (([1.0, 0.5, 0.0], "log"), ([1.0, 0.5, -2.0], "linear")):
+        axes = drawn(loss_panel("a", yscale="log", log_while_positive=True), {"a": history_of(values)}).figure.axes[0]
+        assert axes.get_yscale() == scale
+        assert note(axes) == ("1 value ≤ 0 not shown" if scale == "log" else "")
 
 
 def test_nan_and_inf_are_marked_on_the_time_axis_and_counted() -> None:

@@ -102,6 +102,6 @@ def _panel(group: str, names: list[str]) -> Panel:
         unit = _UNITS.get(words(names[0])[-1]) if kind == "memory" else None
         label = _TITLES[kind].lower() if unit is None else unit
         plot = PlotConfig(_TITLES[kind], label, yscale="log" if kind in _LOG else "linear")
-        return panel_of(plot, painted(names), larger=_LARGER.get(unit or ""))
+        return panel_of(plot, painted(names), larger=_LARGER.get(unit or ""), log_while_positive=True)
     title = names[0] if len(names) == 1 else without_role(names[0])
     return panel_of(PlotConfig(title, common_label(names)), painted(names))

@@ -7,6 +7,7 @@ where the data comes from, is not known here.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Final, TypeAlias
 
 from matplotlib.axes import Axes
@@ -20,7 +21,7 @@ from sinks.plotting.limits import Limits, calm
 from sinks.plotting.lines import Course
 from sinks.plotting.milestones import SecondScale
 from sinks.plotting.panel import PanelView, union
-from sinks.plotting.plan import MOST_ALERTS, Plan
+from sinks.plotting.plan import MOST_ALERTS, Panel, Plan
 from sinks.plotting.points import FARTHEST, Points, points_of
 from sinks.plotting.said import Said
 from sinks.plotting.settings import own_settings
@@ -147,13 +148,10 @@ class TrainingFigure:
         for views, panel in zip(self._cells, plan.panels, strict=True):
             drawn: list[Points] = []
             for view, part in zip(views, panel.parts(), strict=True):
-                courses = {}
-                for series in part.series:
-                    history = histories[series.name]
-                    sparse = len(history) * 2 <= longest or len(history) == 1
-                    smoothing = series.smoothing if series.always_smooth or not sparse else 0.0
-                    key = (series.name, part.yscale == "log" and not series.right, newest, most, smoothing)
-                    courses[series.name] = Course(self._points(key, history, known.get(key)), sparse)
+                courses = self._courses(part, histories, newest, most, longest, known)
+                if part.yscale == "log" and _hides_too_much(part, courses, histories):
+                    part = replace(part, yscale="linear")
+                    courses = self._courses(part, histories, newest, most, longest, known)
                 drawn += view.show(part, courses, histories, newest, room=room, leave=leave)
             views[0].set_note(drawn)
         # With all points drawn the panels share one time axis; the newest points of each metric span their own time.
@@ -172,6 +170,25 @@ class TrainingFigure:
             float(self.figure.dpi) if self._background is not None else max(float(self.figure.dpi), self._style.png_dpi)
         )
         return max(100, round(1.4 * dpi * self._size[0] / plan.cols))
+
+    def _courses(
+        self,
+        panel: Panel,
+        histories: Mapping[str, History],
+        newest: int | None,
+        most: int,
+        longest: int,
+        known: Mapping[_Key, _Known],
+    ) -> dict[str, Course]:
+        """What each line of ``panel`` draws; ``longest`` is the length of the longest history."""
+        courses = {}
+        for series in panel.series:
+            history = histories[series.name]
+            sparse = len(history) * 2 <= longest or len(history) == 1
+            smoothing = series.smoothing if series.always_smooth or not sparse else 0.0
+            key = (series.name, panel.yscale == "log" and not series.right, newest, most, smoothing)
+            courses[series.name] = Course(self._points(key, history, known.get(key)), sparse)
+        return courses
 
     def _points(self, key: _Key, history: History, known: _Known | None) -> Points:
         """The points of one metric, those of the last time where nothing came since."""
@@ -260,6 +277,17 @@ class TrainingFigure:
         if self._style.figure_title:
             return _FIGURE_TITLE_ROW
         return self._style.letters + 4.0 if alerts else 0.0
+
+
+def _hides_too_much(panel: Panel, courses: Mapping[str, Course], histories: Mapping[str, History]) -> bool:
+    """Whether a logarithmic axis would show nothing of what there is, or hides values although nobody asked for it."""
+    left = [series.name for series in panel.series if not series.right]
+    points = [courses[name].points for name in left]
+    if not any(each.not_positive for each in points):
+        return False
+    if all(each.values is None for each in points):
+        return True
+    return panel.log_while_positive and any(histories[name].summary().min < 0.0 for name in left)
 
 
 def _alerts_text(alerts: Sequence[tuple[int, str]], room: float, letters: float) -> str:

@@ -73,6 +73,9 @@ class Panel:
     series: tuple[Series, ...] = ()
     xlabel: str = "Step"
     yscale: str = "linear"
+    """Of a logarithmic axis that would show nothing, since no value is above 0, a linear one takes the place."""
+    log_while_positive: bool = False
+    """Nobody asked for the logarithmic axis: it is linear once a value is below 0."""
     grid: bool = True
     legend: bool = True
     from_zero: bool = False

@@ -37,9 +37,10 @@ class Progress:
 
 
 def title_row(run: Run, elapsed_s: float, width: int, look: Look) -> Row:
-    """The first line: what is being trained, the how manieth attempt it is and how long it has been going on."""
+    """The first line: what is being trained, which attempt it is where it is known for a later one, and how long it
+    has been going on."""
     elapsed = f"{numbers.duration(elapsed_s):>8} elapsed "
-    right = f"attempt {run.attempt}  {elapsed}" if width >= 56 else elapsed
+    right = f"attempt {run.attempt}  {elapsed}" if run.attempt > 1 and width >= 56 else elapsed
     text = shorten(safe(run.description), max(width - len(right) - 3, 4), look.glyphs.ellipsis)
     gap = width - 1 - cell_len(text) - len(right)
     return clip(((f" {text}", look.title), (" " * max(gap, 1), PLAIN), (right, PLAIN)), width)

@@ -6,6 +6,7 @@ import copy
 import gc
 import logging
 import pickle
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -117,11 +118,16 @@ def test_a_start_that_cannot_be_is_refused(hubs: Make, arguments: Any, error: ty
         ({"sinks": "run.jsonl"}, TypeError),
         ({"sinks": Recording()}, TypeError),
         ({"sinks": [3]}, TypeError),
+        ({"close_timout": 3}, TypeError),
     ],
 )
-def test_a_hub_that_cannot_work_is_not_made(arguments: Any, error: type) -> None:
+def test_a_hub_that_cannot_work_is_not_made(arguments: Any, error: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", said.append)
     with pytest.raises(error):
         MetricsHub(**arguments)
+    gc.collect()
+    assert said == []
 
 
 @pytest.mark.parametrize("timeout", ["x", True, [1]])
@@ -136,6 +142,17 @@ def test_a_name_that_is_no_text_is_refused_before_anything_changes(hubs: Make) -
         hub.subscribe(Recording(), name=5)  # type: ignore[arg-type]
     assert hub.stats().sinks == {}
     assert str(hub.stats()) == "0 snapshots emitted"
+
+
+@pytest.mark.parametrize("metrics", [3, [("train_loss", 1.0)], TrainingSnapshot(0, 1.0), None])
+def test_logging_what_is_no_mapping_says_what_is_taken(
+    hubs: Make, caplog: pytest.LogCaptureFixture, metrics: Any
+) -> None:
+    hubs().log(metrics)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"log() takes a mapping of names to numbers; got {type(metrics).__name__}. "
+        "For a TrainingSnapshot there is hub.emit(snapshot)"
+    ]
 
 
 def test_an_alert_after_close_and_what_is_no_alert_are_told_apart(hubs: Make, caplog: pytest.LogCaptureFixture) -> None:

@@ -55,6 +55,8 @@ class MetricsHub(Delivery):
     second without any, what finds no room is dropped and counted.
     """
 
+    _closed = True  # until there is something to close
+
     def __init__(
         self,
         sinks: Iterable[Sink] = (),
@@ -63,7 +65,6 @@ class MetricsHub(Delivery):
         strict: bool = False,
         close_timeout: float = CLOSE_BUDGET_S,
     ) -> None:
-        self._closed = True  # until there is something to close
         if isinstance(close_timeout, bool) or not isinstance(close_timeout, (int, float)):
             raise TypeError(f"close_timeout must be a number of seconds; got {close_timeout!r:.80}")
         if not 0 <= close_timeout < float("inf"):
@@ -211,7 +212,13 @@ class MetricsHub(Delivery):
         except Exception as error:
             if self.strict:
                 raise
-            self._refuse(f"log() left out metrics that make no snapshot: {one_line(error)}")
+            if hasattr(metrics, "items"):
+                self._refuse(f"log() left out metrics that make no snapshot: {one_line(error)}")
+            else:
+                self._refuse(
+                    f"log() takes a mapping of names to numbers; got {type(metrics).__name__}. "
+                    "For a TrainingSnapshot there is hub.emit(snapshot)"
+                )
             return
         self.emit(snapshot)
 

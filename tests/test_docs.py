@@ -20,6 +20,16 @@ def test_the_example_runs(block: Block, tmp_path: Path, monkeypatch: pytest.Monk
     block.run({"__name__": "__main__"})
 
 
+def test_the_examples_of_the_journal_run_one_after_the_other_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pasted.py").touch()
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": "__main__"}
+    for block in blocks_of(DOCS / "journal.md"):
+        block.run(names)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_local_link_and_image_exists(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):

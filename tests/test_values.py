@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from m.metrics import values
-from m.metrics.snapshot import snapshot_of
-from m.metrics.values import DeferredNumber, leave_out, to_metric, to_number, unconvertible_count
+from m.metrics.snapshot import TrainingSnapshot, snapshot_of
+from m.metrics.values import DeferredNumber, to_metric, to_number, unconvertible_count
 
 
 @pytest.fixture(autouse=True)
@@ -134,11 +134,12 @@ def test_each_name_is_warned_about_once(caplog: pytest.LogCaptureFixture) -> Non
     to_number(np.zeros(3), "logits")
     to_number(np.zeros(3), "logits")
     to_number("text", "loss")
-    leave_out([1], "expert_utilization", "a mapping of expert ids to shares")
+    TrainingSnapshot(0, 1.0, expert_utilization=np.zeros((2, 3, 4)))
     assert [record.getMessage() for record in caplog.records] == [
         "metric 'logits' is a ndarray of shape (3,), not one number, and is left out",
         "metric 'loss' is a str, not one number, and is left out",
-        "metric 'expert_utilization' is a list, not a mapping of expert ids to shares, and is left out",
+        "metric 'expert_utilization' is a ndarray of shape (2, 3, 4), not loads by expert, or by layer and by expert, "
+        "and is left out",
     ]
 
 

@@ -250,7 +250,7 @@ def _experts(snapshot: TrainingSnapshot, utilization: Any) -> Utilization:
     try:
         owned = dict(utilization) if type(utilization) is dict else as_mapping(utilization)
     except Exception:
-        leave_out(utilization, "expert_utilization", "a mapping of expert ids to shares")
+        leave_out(utilization, "expert_utilization", "loads by expert, or by layer and by expert")
         return {}
     for expert, share in owned.items():
         if type(share) is not float or type(expert) is not int:

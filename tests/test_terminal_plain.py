@@ -95,6 +95,27 @@ def test_slow_steps_get_a_line_after_a_while_and_a_standing_run_gets_none() -> N
     assert text.plain.next() == ""
 
 
+def test_an_alert_is_told_at_once_also_when_no_step_comes_any_more_and_not_again() -> None:
+    text = Text()
+    for step in range(28):
+        text.step(step)
+    text.state.add_alert(Alert(27, "stall", "no snapshot for 5 minutes"))
+    first, *others = text.plain.next().splitlines()
+    assert first.startswith("step 28/100  28 %")
+    assert others == [" ! step 27  stall: no snapshot for 5 minutes"]
+    assert text.plain.next() == ""
+    for step in range(4):
+        text.state.add_alert(Alert(step, "disk", "full"))
+    assert text.plain.next() == "", "a second at the most"
+    text.now += 1.0
+    told = text.plain.next().splitlines()
+    assert [line.split("  ")[0] for line in told[1:]] == [" ! step 1", " ! step 2", " ! step 3"]
+    assert told[1].endswith("+1 earlier")
+    text.state.add_alert(Alert(50, "loss_spike", "it jumped"))
+    assert "! step 50  loss spike: it jumped" in text.step(50)  # in the block that is due
+    assert text.step(51) == ""
+
+
 def test_the_end_says_the_last_state_and_the_summary() -> None:
     text = Text()
     for step in range(38):

@@ -10,6 +10,7 @@ from typing import Final
 from rich.console import Console
 
 from m.metrics import numbers
+from sinks.terminal import groups
 from sinks.terminal.dashboard import Dashboard
 from sinks.terminal.look import Row
 from sinks.terminal.state import View
@@ -23,6 +24,8 @@ PAUSE_SHARE: Final = 0.05
 """In a younger run it is this share of the time that has passed: a demo is shown whole."""
 PAUSE_AT_NEWS_S: Final = 1.0
 """At most, where an alert came or a loss is not finite any more, or is again."""
+ALERTS_AT_MOST: Final = 3
+"""So many of the new alerts are told at once, the newest; the others are counted."""
 WIDTH: Final = 100
 HEIGHT: Final = 200
 
@@ -38,12 +41,13 @@ class PlainText:
         self._news: tuple[object, ...] = self._news_now
         self._spoke_at = dashboard.clock()
         self._line_step: int | None = None
+        self._alerts_said = 0
         self.without_tables = False
         """Only lines of progress from now on: the tables cannot be drawn."""
 
     def next(self) -> str:
-        """A block when a new table is due and the last block is not just there, a line after a long silence in which
-        steps were made, else nothing."""
+        """A block when a new table is due and the last block is not just there, a line and the alerts when there are new
+        ones, a line after a long silence in which steps were made, else nothing."""
         dashboard = self._dashboard
         dashboard.observe()
         state = dashboard.state
@@ -51,6 +55,11 @@ class PlainText:
             state.catch_up()
             if state.view is not None and state.view is not self._printed and self._pause_is_over:
                 return self.block(state.view)
+        new = state.alerts_raised - self._alerts_said
+        if new and self._pause_is_over:
+            self._alerts_said += new
+            rows = groups.alerts(state.alerts[-new:], self._width, dashboard.look, min(new, ALERTS_AT_MOST))[0]
+            return self._said("\n".join([self.line(), *map(row_text, rows)]) + "\n")
         if state.latest is None or not dashboard.config.show_progress_bar:
             return ""
         if dashboard.clock() - self._spoke_at >= SILENT_AT_MOST_S and state.latest.step != self._line_step:
@@ -83,6 +92,7 @@ class PlainText:
         dashboard.frames += 1
         lines = [self.line(view)]
         if self._has_tables:
+            self._alerts_said = dashboard.state.alerts_raised
             lines += [row_text(row) for row in dashboard.table_rows(self._width, HEIGHT, self._console, view=view)]
         return self._said("\n".join(lines) + "\n")
 

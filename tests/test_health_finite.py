@@ -42,6 +42,37 @@ def test_losses_of_one_step_are_named_together_and_later_ones_by_themselves() ->
     ]
 
 
+def test_a_custom_metric_that_is_a_loss_is_watched_and_no_other() -> None:
+    nan = math.nan
+    steps = [
+        {"loss_g": 1.0, "reward": nan, "note": "nan"},
+        {"D_Loss": nan, "reward": nan},
+        {"D_Loss": nan, "loss_g": math.inf},
+        *[{"loss_g": 1.0}] * 50,
+        {"loss_g": nan},
+    ]
+    alerts = raised(
+        NonFiniteLoss(), [TrainingSnapshot(step, 1.0, custom_metrics=each) for step, each in enumerate(steps)]
+    )
+    assert [(alert.step, alert.message) for alert in alerts] == [
+        (1, "D_Loss is nan"),
+        (2, "loss_g is inf"),
+        (53, "loss_g is nan"),
+    ]
+
+
+def test_many_losses_that_break_together_are_one_short_sentence_and_new_names_do_not_pile_up() -> None:
+    rule = NonFiniteLoss()
+    snapshots = [
+        TrainingSnapshot(step, 1.0, custom_metrics={f"loss_{step}_{i}": math.nan for i in range(100)})
+        for step in range(20)
+    ]
+    alerts = raised(rule, snapshots)
+    assert alerts[0].message == "loss_0_0 is nan and loss_0_1 is nan and loss_0_2 is nan and 97 more"
+    assert [alert.step for alert in alerts] == list(range(10))
+    assert len(rule._broken) == 1000
+
+
 def gradients(values: list[float | None]) -> list[TrainingSnapshot]:
     return [TrainingSnapshot(step, 1.0, gradient_norm=value) for step, value in enumerate(values)]
 

@@ -11,12 +11,15 @@ from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
 
 _LOSSES = ("train_loss", "val_loss", "aux_loss")
+_MOST_BROKEN: Final = 1000
 
 
 class NonFiniteLoss:
-    """``non_finite_loss``: a loss (``train_loss``, ``val_loss``, ``aux_loss``) is NaN or infinite.
+    """``non_finite_loss``: a loss is NaN or infinite: ``train_loss``, ``val_loss``, ``aux_loss``, or a custom metric
+    with "loss" in its name.
 
-    Said at the first such value. Armed again, for each loss by itself, after ``recovery`` finite values in a row.
+    Said at the first such value. Armed again, for each loss by itself, after ``recovery`` finite values in a row. Of
+    more than a thousand losses that are not finite at a time the others are passed over.
     """
 
     says_once: Final = True
@@ -32,20 +35,29 @@ class NonFiniteLoss:
     def watch(self, snapshot: TrainingSnapshot) -> Alert | None:
         """What is wrong with the losses of ``snapshot``."""
         train, val, aux = snapshot.train_loss, snapshot.val_loss, snapshot.aux_loss
+        custom = snapshot.custom_metrics
         if (
             (train is None or -math.inf < train < math.inf)
             and (val is None or -math.inf < val < math.inf)
             and (aux is None or -math.inf < aux < math.inf)
             and not self._broken
         ):
-            return None
+            for value in custom.values():
+                if type(value) is float and value - value != 0.0:
+                    break
+            else:
+                return None
+        losses = [*zip(_LOSSES, (train, val, aux), strict=True)]
+        losses += [(name, value) for name, value in custom.items() if type(value) is float and "loss" in name.lower()]
         news = []
-        for name, value in zip(_LOSSES, (train, val, aux), strict=True):
+        for name, value in losses:
             if value is None:
                 continue
             left = self._broken.get(name)
             if not -math.inf < value < math.inf:
                 if left is None:
+                    if len(self._broken) >= _MOST_BROKEN:
+                        continue
                     news.append((name, value))
                 self._broken[name] = self.recovery
             elif left is not None:
@@ -55,7 +67,9 @@ class NonFiniteLoss:
                     del self._broken[name]
         if not news:
             return None
-        words = " and ".join(f"{name} is {value}" for name, value in news)
+        words = " and ".join(f"{name} is {value}" for name, value in news[:3])
+        if len(news) > 3:
+            words = f"{words} and {len(news) - 3} more"
         return Alert(snapshot.step, "non_finite_loss", words, news[0][1])
 
 

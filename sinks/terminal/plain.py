@@ -46,8 +46,8 @@ class PlainText:
         """Only lines of progress from now on: the tables cannot be drawn."""
 
     def next(self) -> str:
-        """A block when a new table is due and the last block is not just there, a line and the alerts when there are new
-        ones, a line after a long silence in which steps were made, else nothing."""
+        """A block when a new table is due and the pause is over, a line and the alerts when there are new ones, a line
+        after a long silence in which steps were made, else nothing."""
         dashboard = self._dashboard
         dashboard.observe()
         state = dashboard.state

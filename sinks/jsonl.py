@@ -49,9 +49,10 @@ class JsonlSink:
     A file has one writer. When another process, or another sink in this one, is writing to ``path``, or when the file
     there is no journal, the sink writes beside it, to ``name-<pid>-<hex>.jsonl``, says so once in the log, and has that
     as its `path`. When it is a sink of this process whose hub nobody has closed and nobody can reach any more, as after
-    a cell of a notebook was run again, the start of a run closes that hub and goes on in its file. A forked child
-    writes nothing, and neither does a copy or pickle of this sink go on where it was: it is a new one for the same
-    path.
+    a cell of a notebook was run again, the start of a run closes that hub and goes on in its file. So it does when only
+    the functions that the last error came out of still have that hub, as after a cell was interrupted; a debugger does
+    not find their variables any more then. A forked child writes nothing, and neither does a copy or pickle of this
+    sink go on where it was: it is a new one for the same path.
 
     A write that fails (full disk, quota, lost mount) never raises. It is logged once and counted in `lost`, like all
     that comes after it until the next try, `RETRY_EVERY_S` later; when writing works again, a ``gap`` record says what

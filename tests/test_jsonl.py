@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 
 import pytest
@@ -300,6 +301,52 @@ def test_a_cell_that_is_run_again_without_a_close_goes_on_in_the_same_file(path,
     assert [len(attempt.snapshots) for attempt in read(path).attempts] == [3, 3, 3]
     assert all(attempt.end is not None for attempt in read(path).attempts)
     assert [record.getMessage() for record in caplog.records] == []
+
+
+@needs_locks
+@pytest.mark.parametrize("chained", [False, True])
+def test_a_cell_that_was_interrupted_and_is_run_again_goes_on_in_the_same_file(path, caplog, monkeypatch, chained):
+    def train(hub):
+        try:
+            for step in range(3):
+                hub.emit(snap(step))
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            if chained:
+                raise ValueError from None
+            raise
+
+    def cell(names):
+        names["hub"] = MetricsHub([JsonlSink(path)], rules=[])
+        names["hub"].start(3)
+        train(names["hub"])
+
+    names = {}
+    for _ in range(3):
+        with pytest.raises((KeyboardInterrupt, ValueError)) as interrupt:
+            cell(names)
+        assert [frame.f_locals for frame, _ in traceback.walk_tb(interrupt.tb)]  # shown, as IPython does
+        monkeypatch.setattr(sys, "last_value", interrupt.value, raising=False)  # as an interactive Python does
+    names["hub"].close()
+    assert os.listdir(path.parent) == ["run.jsonl"]
+    assert [len(attempt.snapshots) for attempt in read(path).attempts] == [3, 3, 3]
+    assert all(attempt.end is not None for attempt in read(path).attempts)
+    assert [record.getMessage() for record in caplog.records] == []
+
+
+@needs_locks
+def test_a_hub_in_use_keeps_its_journal_after_an_error_in_a_function_that_had_it(path, monkeypatch):
+    def train(hub):
+        hub.emit(snap(0))
+        raise KeyboardInterrupt
+
+    with MetricsHub([JsonlSink(path)], rules=[]) as hub, MetricsHub([JsonlSink(path)], rules=[]) as other:
+        with pytest.raises(KeyboardInterrupt) as interrupt:
+            train(hub)
+        monkeypatch.setattr(sys, "last_value", interrupt.value, raising=False)
+        other.emit(snap(1))
+        hub.emit(snap(2))
+    assert steps(path) == [0, 2]
 
 
 @needs_locks

@@ -16,7 +16,13 @@ from pathlib import Path
 from typing import Final
 
 from m.journal.descriptors import Opened
-from m.journal.lock import OPEN_TO_APPEND, WriterLock, close_what_was_let_go_of, is_held_here
+from m.journal.lock import (
+    OPEN_TO_APPEND,
+    WriterLock,
+    close_what_was_let_go_of,
+    forget_variables_of_the_last_error,
+    is_held_here,
+)
 from m.journal.segments import FIRST, is_journal, last_run, segment_numbers, segment_path
 from m.metrics.run import Run
 
@@ -189,6 +195,9 @@ class JournalFile:
         if not is_ours and insist and is_held_here(self.wanted):
             close_what_was_let_go_of()
             is_ours = self._lock.take(self.wanted)
+            if not is_ours and forget_variables_of_the_last_error():
+                close_what_was_let_go_of()
+                is_ours = self._lock.take(self.wanted)
         if not is_ours and is_held_here(self.wanted):
             return "is being written by another JsonlSink of this process (close its hub to go on in the same file)"
         if not is_ours:

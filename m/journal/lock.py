@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -44,6 +46,23 @@ def close_what_was_let_go_of() -> None:
     gc.collect()
     for close in closers:
         close()
+
+
+def forget_variables_of_the_last_error() -> bool:
+    """Empty the functions that the last error came out of; False when there was none.
+
+    An interactive Python keeps them for its debugger, and with them a hub that one of them, interrupted, was training
+    with.
+    """
+    error: BaseException | None = getattr(sys, "last_value", None)
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        traceback.clear_frames(error.__traceback__)
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            len(frame.f_locals)  # before Python 3.13 this empties what somebody has seen of them
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return bool(seen)
 
 
 def _beside(path: Path) -> Path:

@@ -557,3 +557,38 @@ def test_while_input_waits_for_an_answer_the_display_holds_still(end: str) -> No
     assert text[:3] == ["before the question", "continue? yes", "the answer is yes"]
     assert any("100/100 100%" in line for line in text)
     assert text[-1] == "restored builtin_function_or_method"
+
+
+def test_at_the_prompt_of_an_interactive_python_the_line_that_is_typed_is_left_alone() -> None:
+    code = """
+    import termios, threading, tty
+    visualizer = RichTrainerVisualizer(VisualizationConfig(refresh_per_second=20))
+    visualizer.start(100, "run")
+    for step in range(50):
+        visualizer.update(snapshot(step))
+        time.sleep(0.01)
+    was = termios.tcgetattr(0)
+    sys.ps1 = ">>> "
+    tty.setcbreak(0)
+    os.write(1, b"\\r\\nPROMPT> ")
+    time.sleep(0.3)
+    for step in range(50, 60):  # by a thread, say
+        visualizer.update(snapshot(step))
+        time.sleep(0.05)
+    os.write(1, b"typed")
+    time.sleep(0.3)
+    termios.tcsetattr(0, termios.TCSADRAIN, was)
+    os.write(1, b"\\r\\n")
+    print("printed")
+    for step in range(60, 100):
+        visualizer.update(snapshot(step))
+        time.sleep(0.01)
+    visualizer.close()
+    """
+    outcome = run_on_terminal(code)
+
+    assert outcome.status == 0
+    assert "PROMPT> typed" in outcome.everything
+    assert outcome.everything.index("printed") > outcome.everything.index("PROMPT> typed")
+    assert any("100/100" in line for line in outcome.lines)
+    assert [line for line in outcome.lines if "status" in line]

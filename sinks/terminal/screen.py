@@ -70,6 +70,8 @@ class Device(Protocol):
     def in_front(self) -> bool: ...
     @property
     def shell_in_front(self) -> bool: ...
+    @property
+    def prompting(self) -> bool: ...
     def size(self) -> tuple[int, int]: ...
     def write(self, data: bytes, /) -> None: ...
     def push(self) -> None: ...
@@ -88,6 +90,7 @@ class FileDevice:
         self.busy = False
         self.in_front = True
         self.shell_in_front = False
+        self.prompting = False
 
     def size(self) -> tuple[int, int]:
         size = self._console.size
@@ -130,6 +133,7 @@ class Screen:
         self._behind = False
         self._asking = False  # ``input`` has the terminal
         self._asked = False
+        self._prompting = False  # an interactive Python has it, for the next command
         self._fell_back = False
         self._looked_at = _clocks()
 
@@ -192,7 +196,7 @@ class Screen:
                 self._say_unseen_prints()
                 return
             stopped = self._was_stopped()
-            if self._asking or self._gives_way():
+            if self._asking or self._leaves_the_prompt_alone() or self._gives_way():
                 return
             if stopped or self._asked:
                 self._asked = False
@@ -295,6 +299,19 @@ class Screen:
             self._say_unseen_prints()
             self._say("".join(panel.text_due() for panel in self._panels))
         return away
+
+    def _leaves_the_prompt_alone(self) -> bool:
+        """Whether a person types a command: the frame stays above, as it was when the prompt came, and another follows
+        below when the command runs."""
+        prompting = self._device.prompting
+        if prompting and not self._prompting:
+            self._painter.forget()
+            self._redirection.pass_through(True)
+            self._say_unseen_prints()
+        elif self._prompting and not prompting:
+            self._asked = True
+        self._prompting = prompting
+        return prompting
 
     def _make_way(self, asking: bool) -> None:
         """Erase the frame and hold still while ``input`` waits for an answer. On the thread that asks."""

@@ -5,7 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import select
+import sys
 import time
+
+try:
+    import termios
+except ImportError:  # no terminals of this kind, and no `Terminal`
+    pass
 
 
 class Terminal:
@@ -49,6 +55,16 @@ class Terminal:
             return os.tcgetpgrp(self._descriptor) == os.getpgrp()
         except OSError:  # not the terminal of this session
             return True
+
+    @property
+    def prompting(self) -> bool:
+        """An interactive Python waits for the next line. It has the terminal give it each key, not whole lines."""
+        if not hasattr(sys, "ps1") or self._descriptor is None:
+            return False
+        try:
+            return not termios.tcgetattr(self._descriptor)[3] & termios.ICANON
+        except termios.error:  # hung up
+            return False
 
     @property
     def shell_in_front(self) -> bool:

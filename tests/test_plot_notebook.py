@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import itertools
 import logging
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import matplotlib.image
@@ -29,10 +31,11 @@ pytestmark = pytest.mark.filterwarnings(
 class Kernel:
     """A kernel that runs cells; each cell's output messages in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, errors: Path | None = None) -> None:
         self._manager = jupyter_client.KernelManager()
         environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
-        self._manager.start_kernel(env=environment)
+        with errors.open("wb") if errors is not None else contextlib.nullcontext() as file:
+            self._manager.start_kernel(env=environment, stderr=file)
         self._client = self._manager.blocking_client()
         self._client.start_channels()
         self._client.wait_for_ready(timeout=60)
@@ -43,9 +46,9 @@ class Kernel:
         assert reply["content"]["status"] == "ok", reply["content"]
         return messages
 
-    def stop(self) -> None:
+    def stop(self, *, now: bool = True) -> None:
         self._client.stop_channels()
-        self._manager.shutdown_kernel(now=True)
+        self._manager.shutdown_kernel(now=now)
         self._manager.cleanup_resources()
 
 
@@ -202,3 +205,21 @@ def test_outside_a_kernel_it_is_a_line_in_the_log(caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.WARNING):
         PlotSink(display="notebook", summary=False).close()
     assert "not the kernel of a notebook" in caplog.text
+
+
+def test_a_kernel_that_is_shut_down_before_anybody_closed_the_hub_says_nothing(tmp_path: Path) -> None:
+    errors = tmp_path / "errors"
+    kernel = Kernel(errors)
+    try:
+        kernel.run(PREAMBLE)
+        messages = kernel.run(
+            """
+            hub = MetricsHub([PlotSink.moe(n_experts=4)])
+            for step in range(60):
+                hub.emit(TrainingSnapshot(step, 1 / (1 + step), expert_utilization=[0.1, 0.2, 0.3, 0.4]))
+            """
+        )
+        assert pictures(messages)
+    finally:
+        kernel.stop(now=False)
+    assert "Error" not in errors.read_text(errors="replace")

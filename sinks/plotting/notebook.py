@@ -6,6 +6,7 @@ Needs nothing but Jupyter's display messages, so it works in Jupyter, VS Code an
 from __future__ import annotations
 
 import base64
+import threading
 from typing import Any
 
 from sinks.plotting.figure import TrainingFigure
@@ -33,7 +34,12 @@ class NotebookOutput:
         png_of_canvas(self._figure.figure)
 
     def draw(self, shown: Shown, *, last: bool = False) -> None:
-        """Draw what there is and show it. The axes of the ``last`` picture end at the data."""
+        """Draw what there is and show it. The axes of the ``last`` picture end at the data.
+
+        Nothing while the kernel shuts down: it sends no picture any more, and fails where somebody asks for that.
+        """
+        if not threading.main_thread().is_alive():
+            return
         if shown.numbers is not self._numbers:
             self._numbers, self._handle = shown.numbers, None
         histories = shown.numbers.histories()

@@ -286,6 +286,21 @@ def test_what_was_not_kept_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert "  not kept: 1 numbers" in capsys.readouterr().out
 
 
+def test_whoever_writes_in_place_of_stdout_gets_the_printed_summary() -> None:
+    code = """
+import sys
+from m import MetricsHub, TrainingSnapshot
+from sinks import PlotSink
+write, kept = sys.stdout.write, []
+sys.stdout.write = lambda text: (kept.append(text), write(text))[1]  # as wandb does
+with MetricsHub([PlotSink(display="off")]) as hub:
+    hub.emit(TrainingSnapshot(0, 1.0))
+assert "Training summary" in "".join(kept)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=60, check=True)
+
+
 @pytest.mark.parametrize("kind", ["closed", "none", "ascii", "broken"])
 def test_a_stdout_that_cannot_take_it_does_not_matter(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     stream: Any = None

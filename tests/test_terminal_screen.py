@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import textwrap
 import time
 from pathlib import Path
 
@@ -108,6 +109,61 @@ def test_prints_logging_and_warnings_scroll_above_in_their_order() -> None:
         assert warned.endswith(f"UserWarning: warned {step}")
         assert joined == f"no newline yet, now it ends {step}"
     assert said[-1] == outcome.lines[-1] == "afterwards"
+
+
+@pytest.mark.parametrize(
+    "put_in_place",
+    [
+        """
+        class Tee:
+            def write(self, text):
+                log.write(text)
+                return real.write(text)
+            def __getattr__(self, name):
+                return getattr(real, name)
+        real, sys.stdout = sys.stdout, Tee()
+        """,
+        """
+        write = sys.stdout.write
+        def keep_and_write(text):
+            log.write(text)
+            return write(text)
+        sys.stdout.write = keep_and_write  # as wandb does
+        """,
+        """
+        class Tee:
+            def write(self, text):
+                log.write(text)
+                return real.write(text)
+            def __getattr__(self, name):
+                return getattr(real, name)
+        real, sys.stderr = sys.stderr, Tee()
+        """,
+    ],
+    ids=["a tee", "a patched write", "a tee of stderr"],
+)
+def test_whoever_keeps_what_is_printed_still_gets_it(put_in_place: str, tmp_path: Path) -> None:
+    code = f"""
+    log = open({str(tmp_path / "log")!r}, "w", buffering=1)
+    {textwrap.indent(textwrap.dedent(put_in_place), "    ").strip()}
+    visualizer = RichTrainerVisualizer(VisualizationConfig(refresh_per_second=20))
+    visualizer.start(60, "run")
+    for step in range(60):
+        time.sleep(0.005)
+        visualizer.update(snapshot(step))
+        if step % 20 == 3:
+            print("printed", step)
+            print("and said", step, file=sys.stderr)
+    print("not ended yet", end="")
+    visualizer.close()
+    """
+    outcome = run_on_terminal(code)
+
+    assert outcome.status == 0
+    printed = [line for step in (3, 23, 43) for line in (f"printed {step}", f"and said {step}")] + ["not ended yet"]
+    assert [line for line in outcome.everything if line.startswith(("printed", "and said", "not ended"))] == printed
+    assert (tmp_path / "log").read_text().splitlines() == printed
+    assert sum("steps" in line or "status" in line for line in outcome.lines) >= 2  # the dashboard is there
 
 
 def test_an_unfinished_line_is_visible_while_the_program_waits_for_an_answer() -> None:

@@ -221,6 +221,38 @@ visualizer.close()
     assert b"summary" in result.stdout
 
 
+def test_where_somebody_keeps_what_is_printed_he_gets_the_text_as_well(tmp_path: Path) -> None:
+    code = """
+import sys
+from m.rich_trainer_viz import RichTrainerVisualizer, TrainingSnapshot
+class Tee:
+    def __init__(self, real, log):
+        self.real, self.log = real, log
+    def write(self, text):
+        self.log.write(text)
+        return self.real.write(text)
+    def __getattr__(self, name):
+        return getattr(self.real, name)
+sys.stdout = Tee(sys.stdout, open("log", "w"))
+visualizer = RichTrainerVisualizer()
+visualizer.start(total_steps=2, description="run")
+visualizer.update(TrainingSnapshot(step=0, train_loss=1.0))
+print("mine")
+visualizer.close()
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"},
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=60,
+    )
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert b"mine" in result.stdout
+    assert b"summary" in result.stdout
+    assert (tmp_path / "log").read_bytes() == result.stdout
+
+
 TALKING = """
 import sys, time
 from m.rich_trainer_viz import RichTrainerVisualizer, TrainingSnapshot, VisualizationConfig

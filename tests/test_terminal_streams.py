@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from sinks.terminal.streams import HELD_UP_S, MOST_WAITING, PrintAbove, PrintQueue, Redirection
+from sinks.terminal.streams import HELD_UP_S, MOST_WAITING, PrintAbove, PrintQueue, Redirection, is_own
 
 
 @pytest.mark.fault("D2")
@@ -96,6 +96,20 @@ def test_bytes_are_queued_between_the_texts_and_pass_unchanged_after_the_release
 def test_only_text_can_be_written() -> None:
     with pytest.raises(TypeError, match="must be str, not bytes"):
         PrintAbove(io.StringIO(), PrintQueue(lambda: None)).write(b"x")  # type: ignore[arg-type]
+
+
+def test_a_stream_is_pythons_own_unless_somebody_writes_in_its_place() -> None:
+    class Tee(io.TextIOWrapper):
+        def write(self, text: str) -> int:
+            return super().write(text)
+
+    own = io.TextIOWrapper(io.BytesIO())
+    assert is_own(own)
+    assert not is_own(Tee(io.BytesIO()))
+    assert not is_own(io.StringIO())
+    assert not is_own(None)
+    own.write = io.StringIO().write  # type: ignore[method-assign]
+    assert not is_own(own)
 
 
 def test_streams_and_logging_handlers_come_and_go_together(monkeypatch: pytest.MonkeyPatch) -> None:

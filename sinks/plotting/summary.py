@@ -96,7 +96,7 @@ def print_safely(text: str) -> None:
     try:
         encoding = getattr(stream, "encoding", None) or "utf-8"
         line = f"{text}\n".encode(encoding, "backslashreplace")
-        if stream is not None and stream is original and not stream.isatty():
+        if stream is not None and stream is original and "write" not in vars(stream) and not stream.isatty():
             stream.flush()  # what the user printed before comes before
             while line:  # not through the stream: what a broken pipe refuses would wait there and fail again at exit
                 line = line[os.write(stream.fileno(), line) :]

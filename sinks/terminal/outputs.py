@@ -16,6 +16,7 @@ from sinks.terminal.dashboard import Dashboard
 from sinks.terminal.look import Row
 from sinks.terminal.plain import WIDTH, PlainText
 from sinks.terminal.screen import STOP_WITHIN_S, Device, FileDevice, live_is_active, screen_on
+from sinks.terminal.streams import is_own
 from sinks.terminal.summary import Cost
 from sinks.terminal.ticker import Ticker
 from sinks.terminal.tty import Terminal
@@ -153,7 +154,7 @@ class AsText:
                 return
             data = text.encode(getattr(file, "encoding", None) or "utf-8", "replace")
             descriptor = _descriptor(file)
-            if descriptor is None or self._console.is_jupyter:
+            if descriptor is None or not is_own(file):
                 file.write(data.decode(getattr(file, "encoding", None) or "utf-8"))
                 file.flush()
                 return

@@ -205,6 +205,8 @@ class Screen:
                 return  # the terminal has not taken the last frame yet: this one is skipped
             columns, lines = self._device.size()
             self._take_prints()
+            if not self._give_theirs():
+                return
             self._send(self._painter.paint(self._rows(columns, lines), columns, self._above))
             self._above = ""
             if self._device.busy:  # as a rule because the frame is longer than what a terminal takes at once
@@ -251,6 +253,7 @@ class Screen:
         if last:
             if self._unfinished:
                 self._above, self._unfinished = f"{self._above}{self._unfinished}\n", ""
+            self._give_theirs()
             painter = self._painter
             rows = self._rows(columns, max(lines - len(closing), LEAST_LINES))  # both stay on the screen
             self._send(painter.paint(rows, columns, self._above) + painter.leave())
@@ -275,6 +278,19 @@ class Screen:
                 self._unfinished = _still_seen(self._unfinished)
             if len(self._unfinished) > MOST_UNFINISHED:  # a line that never ends is shown in pieces
                 self._above, self._unfinished = f"{self._above}{self._unfinished}\n", ""
+
+    def _give_theirs(self) -> bool:
+        """Have a stream of somebody else's write what was printed, in place of the frame: he keeps it, in a log say.
+
+        False when the terminal is stopped; then it has to wait.
+        """
+        if self._above and self._redirection.has_theirs:
+            self._send(self._painter.erase())
+            if not self._device.drain(FRAME_WITHIN_S):
+                return False
+            self._redirection.write_through(self._above)
+            self._above = ""
+        return True
 
     def _send(self, text: str) -> None:
         if text:

@@ -169,6 +169,7 @@ class Redirection:
         self._input = builtins.input
         self._own_input = self._ask
         self._stand_ins: dict[str, PrintAbove] = {}
+        self._theirs: TextIO | None = None
         self._handlers: list[tuple[logging.StreamHandler[Any], PrintAbove]] = []
 
     def install(self, device: int) -> None:
@@ -180,6 +181,8 @@ class Redirection:
             if _device_of(stream) == device:
                 stand_in = PrintAbove(stream, self._prints)
                 self._stand_ins[name] = stand_in
+                if self._theirs is None and not is_own(stream):
+                    self._theirs = stream
                 stream.flush()
                 setattr(sys, name, stand_in)
         if self._stand_ins:
@@ -190,19 +193,27 @@ class Redirection:
                     handler.setStream(stand_in)
                     self._handlers.append((handler, stand_in))
 
+    @property
+    def has_theirs(self) -> bool:
+        """What is printed must go through a stream of somebody else's, who keeps it: a tee, a tracker's capture."""
+        return self._theirs is not None
+
     def pass_through(self, wanted: bool) -> None:
         """Let the stand-ins write to the real streams directly, or queue again."""
         for stand_in in self._stand_ins.values():
             stand_in.released = wanted
 
     def write_through(self, text: str) -> None:
-        """Write ``text`` to the real standard output; a stream that takes nothing any more is no error."""
+        """Write ``text`` to the real standard output, or to what somebody has put in place of one of the streams.
+
+        A stream that takes nothing any more is no error.
+        """
         stand_in = self._stand_ins.get("stdout") or self._stand_ins.get("stderr")
-        stream = stand_in.real if stand_in is not None else sys.stdout
+        stream = self._theirs or (stand_in.real if stand_in is not None else sys.stdout)
         try:
             stream.write(text)
             stream.flush()
-        except (OSError, ValueError, AttributeError):  # hung up, closed, None
+        except Exception:  # hung up, closed, None, or whatever somebody else's raises
             pass
 
     def _ask(self, prompt: object = "", /) -> str:
@@ -228,6 +239,15 @@ class Redirection:
                 handler.stream = stand_in.real  # not setStream: its lock may be held by a thread a fork left behind
         self._stand_ins.clear()
         self._handlers.clear()
+        self._theirs = None
+
+
+def is_own(stream: Any) -> bool:
+    """Whether ``stream`` is Python's own: writing to its descriptor is the same as writing to it.
+
+    It is not where somebody has put an object, or a ``write``, of his own in its place, to keep what is printed.
+    """
+    return getattr(type(stream), "write", None) is io.TextIOWrapper.write and "write" not in vars(stream)
 
 
 def _device_of(stream: Any) -> int | None:

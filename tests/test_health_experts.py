@@ -113,6 +113,13 @@ def test_experts_are_watched_in_each_layer(as_given: Any) -> None:
     assert alert.message == "layer 2 uses 4 experts as if there were 1.0"
 
 
+def test_an_expert_is_one_of_those_of_its_own_layer() -> None:
+    """Also where another layer, of more experts, is looked at after it."""
+    few, many = dict.fromkeys(range(8), 1.0) | {3: 0.0}, dict.fromkeys(range(64), 1.0)
+    layers = [{0: few, 1: many | {40: float(step < 10)}} for step in range(60)]
+    assert "layer 0: expert 3 of 8 gets" in raised(DeadExperts(), experts(layers))[0].message
+
+
 @pytest.mark.parametrize("weight", [0.0, 0.005, 0.02, 0.05, 0.1])
 def test_an_expert_that_is_seldom_chosen_is_told_once_however_long_it_goes_on(weight: float) -> None:
     """Where a fair expert gets one token a step, a single token is no life."""

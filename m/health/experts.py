@@ -137,8 +137,7 @@ class DeadExperts(_Layers):
         self._below: dict[Hashable, dict[int, tuple[int, float, int]]] = {}  # since: looks, tokens, first step
         self._dead: dict[Hashable, dict[int, tuple[int, float, float]]] = {}  # looks, fair tokens and its own since
         self._revived: set[tuple[Hashable, int]] = set()
-        self._new: list[tuple[Hashable, int, int]] = []  # not told yet
-        self._of = 0
+        self._new: list[tuple[Hashable, int, int, int]] = []  # not told yet: of how many, and since when
 
     def _look(self, step: int, label: Hashable, loads: Mapping[int, float]) -> None:
         n = len(loads)
@@ -153,7 +152,6 @@ class DeadExperts(_Layers):
             return  # the common case: all are alive
         self._layers.add(label)
         tokens = total / _least_part(numbers, total)
-        self._of = n
         before = below or {}
         now: dict[int, tuple[int, float, int]] = {}
         for expert, load in loads.items():
@@ -176,17 +174,17 @@ class DeadExperts(_Layers):
                     continue
                 dead = self._dead.setdefault(label, {})
                 dead[expert] = _NOTHING_YET
-                self._new.append((label, expert, since))
+                self._new.append((label, expert, n, since))
         self._below[label] = now
 
     def _news(self, step: int) -> Alert | None:
         if not self._new:
             return None
         new, self._new = self._new, []
-        since = min(since for _, _, since in new)
+        since = min(since for _, _, _, since in new)
         few = f"less than {100 * self.share:g} % of the fair share since step {since}"
         if len(new) == 1:
-            words = f"{_named(new)} of {self._of} gets {few}"
+            words = f"{_named(new)} of {new[0][2]} gets {few}"
         else:
             words = f"{len(new)} experts get {few}: {_named(new)}"
         return Alert(step, "dead_experts", words, float(len(new)))
@@ -275,10 +273,10 @@ def _least_part(numbers: Collection[float], total: float) -> float:
     return min([above - below for below, above in pairwise(ordered) if above - below > rounding], default=total)
 
 
-def _named(new: list[tuple[Hashable, int, int]]) -> str:
+def _named(new: list[tuple[Hashable, int, int, int]]) -> str:
     """The experts by number, those of one layer together: ``layer 3: experts 0, 5``."""
     by_layer: dict[Hashable, list[int]] = {}
-    for label, expert, _ in sorted(new[:_MOST_NAMED], key=lambda each: (str(each[0]), each[1])):
+    for label, expert, _, _ in sorted(new[:_MOST_NAMED], key=lambda each: (str(each[0]), each[1])):
         by_layer.setdefault(label, []).append(expert)
     parts = []
     for label, experts in by_layer.items():

@@ -48,6 +48,17 @@ def test_what_is_no_divergence_is_not_told(level) -> None:  # type: ignore[no-un
     assert raised(Divergence(), losses(noisy(level, 5000))) == []
 
 
+def test_a_loss_that_keeps_half_of_what_was_learned_has_not_diverged() -> None:
+    learning = noisy(lambda step: 10.0 if step < 200 else 2.0, 1000)
+    assert raised(Divergence(), losses(learning + noisy(lambda step: 5.0, 1000))) == []
+    assert len(raised(Divergence(), losses(learning + noisy(lambda step: 7.0, 1000)))) == 1
+
+
+def test_a_loss_without_any_noise_may_rise_a_little() -> None:
+    assert raised(Divergence(), losses([1.0] * 500 + [1.04] * 500)) == []
+    assert len(raised(Divergence(), losses([1.0] * 500 + [1.06] * 500))) == 1
+
+
 def test_a_spike_that_comes_back_is_no_divergence() -> None:
     values = list(learned)
     values[500:515] = [40.0] * 15

@@ -73,19 +73,36 @@ def test_many_losses_that_break_together_are_one_short_sentence_and_new_names_do
     assert len(rule._broken) == 1000
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", ["train_loss", "val_loss", "aux_loss"])
+def test_whatever_is_no_finite_number_is_told_of_each_loss(name: str, value: float) -> None:
+    (alert,) = raised(NonFiniteLoss(), [TrainingSnapshot(0, **{"train_loss": 1.0, name: value})])
+    assert alert.message == f"{name} is {value}"
+
+
 def gradients(values: list[float | None]) -> list[TrainingSnapshot]:
     return [TrainingSnapshot(step, 1.0, gradient_norm=value) for step, value in enumerate(values)]
 
 
 def test_the_overflows_of_a_loss_scale_are_no_alert() -> None:
     inf = math.inf
-    search = [inf] * 6 + [1.0] * 2000 + [inf] + [1.0] * 2000 + [inf, math.nan]
+    search = [inf] * 9 + [1.0] * 2000 + [inf] + [1.0] * 2000 + [inf, math.nan]
     assert raised(NonFiniteGradient(), gradients([*search])) == []
 
 
 def test_a_gradient_that_stays_non_finite_is_one_alert() -> None:
     alerts = raised(NonFiniteGradient(), gradients([1.0] * 3 + [math.nan] * 5000))
     assert [str(alert) for alert in alerts] == ["step 12  non finite gradient: gradient_norm is nan, 10 times in a row"]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_one_gradient_may_be_told_and_is_told_again_after_so_many_finite_ones_in_a_row(value: float) -> None:
+    rule = NonFiniteGradient(in_a_row=1, recovery=3)
+    alerts = raised(rule, gradients([value, 1.0, 1.0, value, 1.0, 1.0, value, 1.0, 1.0, 1.0, value]))
+    assert [(alert.step, alert.message) for alert in alerts] == [
+        (0, f"gradient_norm is {value}"),
+        (10, f"gradient_norm is {value}"),
+    ]
 
 
 @pytest.mark.parametrize("given", [0, -1, 1.5, True, "3"])

@@ -47,3 +47,8 @@ def test_the_end_of_a_schedule_is_known_when_the_rate_is_given_now_and_then() ->
         for step in range(6000)
     ]
     assert raised(Plateau(), snapshots) == []
+
+
+def test_a_loss_that_moves_to_another_level_and_stands_there_is_told_again() -> None:
+    alerts = raised(Plateau(), losses(noisy(lambda step: 2.3 if step < 5000 else 1.3, 20_000, noise=0.02)))
+    assert [f"{alert.value:.1f}" for alert in alerts] == ["2.3", "1.3"]

@@ -50,6 +50,22 @@ def test_a_loss_without_any_noise_may_rise_a_little(loss: float) -> None:
     assert raised(LossSpike(), losses([loss] * 200 + [loss + 0.05 * abs(loss)] * 200)) == []
 
 
+@pytest.mark.parametrize("loss", [1.0, -3.0])
+def test_a_loss_without_any_noise_jumps_when_it_rises_by_more_than_a_tenth(loss: float) -> None:
+    (alert,) = raised(LossSpike(), losses([loss] * 200 + [loss + 0.11 * abs(loss)]))
+    assert alert.message == f"{loss + 0.11 * abs(loss):.4g}, 11 deviations above the running median {loss:.4g}"
+
+
+def test_a_loss_that_was_zero_has_no_scale_to_jump_by() -> None:
+    assert raised(LossSpike(), losses([0.0] * 200 + [1.0])) == []
+
+
+def test_a_jump_at_an_unchanged_learning_rate_is_told() -> None:
+    values = noisy(lambda step: 1.0, 300)
+    values[200] = 3.0
+    assert [alert.step for alert in raised(LossSpike(), losses(values, learning_rate=1e-3))] == [200]
+
+
 def test_a_falling_loss_and_a_drop_are_no_spikes() -> None:
     falling = noisy(lambda step: 0.1 + 10 * math.exp(-step / 50), 500)
     assert raised(LossSpike(), losses(falling + noisy(lambda step: 0.02, 500))) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from health_doubles import Clock
 
 from m import Run, Stall, TrainingSnapshot
@@ -45,6 +46,26 @@ def test_a_pause_may_be_twice_as_long_as_one_before() -> None:
     assert rule.next_look == clock.now + 2 * 600.1
     running(clock, rule, 100)
     assert rule.next_look == clock.now + 2 * 600.1
+
+
+def test_a_pause_that_is_too_short_to_matter_changes_nothing() -> None:
+    clock = Clock()
+    rule = Stall(at_least_s=10.0, clock=clock)
+    running(clock, rule)
+    running(clock, rule, 1, each_s=4.0)
+    assert rule.next_look == clock.now + 10.0
+
+
+@pytest.mark.parametrize(
+    ("each_s", "words"), [(2.0, "no snapshot for 5 min, after one every 2 s"), (360.0, "2 h, after one every 6 min")]
+)
+def test_the_words_count_in_seconds_minutes_or_hours(each_s: float, words: str) -> None:
+    clock = Clock()
+    rule = Stall(clock=clock)
+    running(clock, rule, each_s=each_s)
+    alert = rule.look(rule.next_look)
+    assert alert is not None
+    assert words in alert.message
 
 
 def test_nothing_is_expected_before_there_was_something_to_go_by() -> None:

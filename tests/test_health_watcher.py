@@ -7,8 +7,21 @@ import random
 from typing import Any
 
 import pytest
+from health_doubles import experts, losses, noisy, raised
 
-from m import Alert, LossSpike, Plateau, Run, TrainingSnapshot, default_rules
+from m import (
+    Alert,
+    CollapsedRouting,
+    DeadExperts,
+    Divergence,
+    LossSpike,
+    NonFiniteGradient,
+    NonFiniteLoss,
+    Plateau,
+    Run,
+    TrainingSnapshot,
+    default_rules,
+)
 from m.health.rule import Rule
 from m.health.watcher import QUIET, Watcher
 from m.metrics.snapshot import NUMBER_FIELDS
@@ -82,6 +95,25 @@ def test_a_new_run_begins_with_rules_that_have_forgotten() -> None:
     for _ in range(2):
         watcher.start(Run())
         assert [len(watcher.watch(TrainingSnapshot(0, 1.0))) for _ in range(3)] == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("rule", "snapshots"),
+    [
+        (NonFiniteLoss(), losses([math.nan])),
+        (NonFiniteGradient(in_a_row=3), losses([1.0] * 4, gradient_norm=math.nan)),
+        (LossSpike(), losses([*noisy(lambda step: 1.0, 200), 3.0])),
+        (Divergence(), losses(noisy(lambda step: 1.0 if step < 200 else 9.0, 240))),
+        (Plateau(patience=100), losses([1.0] * 100)),
+        (DeadExperts(), experts([{0: 0.0, 1: 500.0, 2: 501.0}] * 60)),
+        (CollapsedRouting(), experts([{0: 500.0, 1: 0.0, 2: 1.0}] * 60)),
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_in_a_new_run_a_rule_says_again_what_it_said_in_the_last(rule: Rule, snapshots: list[TrainingSnapshot]) -> None:
+    alerts = raised(rule, snapshots)
+    assert len(alerts) == 1
+    assert raised(rule, snapshots) == alerts
 
 
 def test_a_rule_that_raises_is_set_aside_and_the_others_go_on() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from health_doubles import losses, noisy, raised
 
 from m import Plateau, TrainingSnapshot
@@ -52,3 +53,10 @@ def test_the_end_of_a_schedule_is_known_when_the_rate_is_given_now_and_then() ->
 def test_a_loss_that_moves_to_another_level_and_stands_there_is_told_again() -> None:
     alerts = raised(Plateau(), losses(noisy(lambda step: 2.3 if step < 5000 else 1.3, 20_000, noise=0.02)))
     assert [f"{alert.value:.1f}" for alert in alerts] == ["2.3", "1.3"]
+
+
+def test_a_tolerance_is_a_share() -> None:
+    assert Plateau(tolerance=1).tolerance == 1.0
+    for given in (0.0, 1.01, 5):
+        with pytest.raises(ValueError, match="tolerance must be"):
+            Plateau(tolerance=given)

@@ -88,6 +88,12 @@ def test_losses_at_the_end_of_the_floats_are_losses() -> None:
 def test_a_bad_parameter_is_named() -> None:
     with pytest.raises(ValueError, match="deviations must be a finite number above 0; got -1"):
         LossSpike(deviations=-1)
+    for given in (0.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match="deviations must be a finite number above 0"):
+            LossSpike(deviations=given)
+    for no_number in ("10", True, None):
+        with pytest.raises(TypeError, match="deviations must be a number above 0; got"):
+            LossSpike(deviations=no_number)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"window must be a whole number; got 2\.5"):
         LossSpike(window=2.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="window must be 8 or more; got 3"):

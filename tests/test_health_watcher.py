@@ -44,6 +44,10 @@ def loss_above_one(snapshot: TrainingSnapshot) -> str | None:
     return f"it is {snapshot.train_loss}" if snapshot.train_loss > 1 else None
 
 
+async def later(snapshot: TrainingSnapshot) -> None:
+    """No rule."""
+
+
 class Counting:
     """A rule with a memory."""
 
@@ -143,6 +147,7 @@ def test_nothing_may_be_said_in_any_way(nothing: Any) -> None:
     [
         (3, "a rule must be a function that takes a TrainingSnapshot"),
         (LossSpike, r"a rule must be an instance, got the class LossSpike; write LossSpike\(\.\.\.\)"),
+        (later, "a rule must be a plain function, later is a coroutine function"),
     ],
 )
 def test_what_is_no_rule_is_refused(no_rule: Any, message: str) -> None:

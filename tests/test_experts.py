@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import astuple
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -218,3 +220,20 @@ def test_rounding_does_not_decide_about_exactly_that_much(times: int) -> None:
     balance = expert_balance(dict(enumerate(map(float, loads))))
     assert balance is not None
     assert balance.dead == ()
+
+
+def test_numpy_comes_to_the_same_as_plain_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also for experts in any order, and layers of which some have no load."""
+    draw = random.Random(0)
+    for _ in range(40):
+        ids, layers = draw.sample(range(9), 8), range(draw.choice([1, 3]))
+        choices = draw.choice([[0.0, 1.0, 5.0, math.nan], [0.0, 1e308], [1.0, 1.0, -1.0, math.inf]])
+        before, now = ({layer: {each: draw.choice(choices) for each in ids} for layer in layers} for _ in range(2))
+        before[0] = dict.fromkeys(ids, draw.choice(choices))
+        found = []
+        for most in (1000, 0):
+            monkeypatch.setattr("m.metrics.experts._PURE_UP_TO", most)
+            balances = [astuple(balance) for loads in now.values() if (balance := expert_balance(loads)) is not None]
+            relative = [list(relative_loads(loads)) for loads in now.values()]
+            found.append([load_change(before, now), load_change(now, before), *chain(*relative), *chain(*balances)])
+        assert found[0] == [pytest.approx(each, abs=1e-12) for each in found[1]]

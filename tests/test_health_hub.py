@@ -57,9 +57,16 @@ def test_rules_of_ones_own_stand_in_place_of_the_default_ones_or_beside_them(hub
     assert [alert.rule for alert in beside.alerts] == ["non_finite_loss", "too_high"]
 
 
-@pytest.mark.parametrize("rules", ["loss_spike", 3, [3]])
-def test_what_is_no_list_of_rules_is_refused(rules: Any) -> None:
-    with pytest.raises(TypeError, match=r"rules must be a list of rules|a rule must be a function"):
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ("loss_spike", "rules must be a list of rules"),
+        (3, "rules must be a list of rules"),
+        ([3], "a rule must be a function"),
+    ],
+)
+def test_what_is_no_list_of_rules_is_refused(rules: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
         MetricsHub(rules=rules)
 
 

@@ -248,3 +248,46 @@ def test_a_second_loss_that_breaks_soon_after_the_first_is_told_too() -> None:
         aux, train = math.nan if step >= 100 else 0.1, math.nan if step >= 120 else 1.0
         told += watcher.watch(TrainingSnapshot(step, train, aux_loss=aux))
     assert [(alert.step, alert.message) for alert in told] == [(100, "aux_loss is nan"), (120, "train_loss is nan")]
+
+
+class Timed:
+    """A rule that is looked at."""
+
+    def __init__(self, next_look: float, says: Any) -> None:
+        self.next_look, self.says, self.seen = next_look, says, 0
+
+    def watch(self, snapshot: TrainingSnapshot) -> None:
+        self.seen += 1
+
+    def look(self, now: float) -> Any:
+        if isinstance(self.says, Exception):
+            raise self.says
+        return self.says if now >= self.next_look else None
+
+    def rest(self) -> None:
+        self.next_look = math.inf
+
+
+def test_rules_with_a_time_are_looked_at_when_the_first_of_them_wants_it() -> None:
+    watcher = Watcher([Timed(20.0, "second"), loss_above_one, Timed(10.0, "first")], lambda name, error: True)
+    watcher.watch(TrainingSnapshot(7, 1.0))
+    assert watcher.next_look == 10.0
+    assert watcher.look(9.0) == ()
+    assert watcher.look(10.0) == (Alert(7, "timed", "first"),)
+    watcher.rest()
+    assert watcher.next_look == math.inf
+    assert Watcher([loss_above_one], lambda name, error: True).next_look == math.inf
+
+
+def test_a_rule_that_raises_when_it_is_looked_at_is_set_aside_and_the_others_go_on() -> None:
+    failed: list[str] = []
+    broken = Timed(1.0, ZeroDivisionError("no"))
+    rules = [broken, Timed(5.0, "words"), Timed(1.0, 3)]
+    watcher = Watcher(rules, lambda name, error: bool(failed.append(str(error)[:41])))
+    assert [alert.message for alert in watcher.look(5.0)] == ["words"]
+    watcher.watch(TrainingSnapshot(0, 1.0))
+    watcher.look(6.0)
+    assert failed == ["no", "a rule gives an Alert, a sentence or None"]
+    assert (broken.seen, watcher.next_look) == (0, 5.0)
+    with pytest.raises(ZeroDivisionError):
+        Watcher([broken], lambda name, error: True).look(5.0)

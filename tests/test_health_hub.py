@@ -199,6 +199,16 @@ def test_the_alerts_are_those_of_this_run_and_the_end_counts_them_all(caplog: py
     assert str(hub.stats()).splitlines()[0] == "2 snapshots emitted, 3 alerts"
 
 
+def test_the_end_counts_the_alerts_of_rules_that_it_does_not_name(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO), MetricsHub([lambda given: None]) as hub:
+        for number in range(25):
+            hub.alert(Alert(0, f"{number:02}" * 40, "words"))
+            hub.alert(Alert(0, f"{max(number, 5):02}" * 40, "words"))
+    said = caplog.records[0].getMessage()
+    assert said.startswith(f"alerts: 7 {'05' * 30}, 2 {'06' * 30}, ")
+    assert said.endswith(f", 2 {'24' * 30}, 5 others")
+
+
 def test_where_a_sink_sums_the_run_up_the_alerts_are_no_second_warning(caplog: pytest.LogCaptureFixture) -> None:
     class SumsUp:
         def record(self, given: TrainingSnapshot) -> None: ...

@@ -233,10 +233,13 @@ class Delivery:
         """What the end says of the alerts: nothing when there were none, no warning where a sink sums the run up."""
         if not self._alert_counts:
             return []
-        most = self._alert_counts.most_common(20)
-        counts = ", ".join(f"{count} {harmless(rule).replace('_', ' ')}" for rule, count in most)
+        most = self._alert_counts.most_common(MOST_NAMED)
+        counts = [f"{count} {harmless(rule[:LONGEST_NAME]).replace('_', ' ')}" for rule, count in most]
+        others = self._alert_counts.total() - sum(count for _, count in most)
+        if others:
+            counts.append(f"{others} others")
         summed_up = any(each.abilities["wrote"] is not None for each in self._roster.subscriptions)
-        return [(logging.INFO if summed_up else logging.WARNING, f"alerts: {counts}")]
+        return [(logging.INFO if summed_up else logging.WARNING, f"alerts: {', '.join(counts)}")]
 
     def _rule_failed(self, name: str, error: BaseException) -> bool:
         if self.strict or process.is_from_outside(error):

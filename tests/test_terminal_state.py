@@ -61,7 +61,6 @@ def test_a_course_keeps_first_best_and_newest_and_counts_what_is_not_finite() ->
     assert (course.first, course.best, course.best_step, course.last, course.last_step) == (3.0, 1.0, 2, 2.0, 4)
     assert course.nonfinite == 2
     assert course.nonfinite_since is None
-    assert (course.total, course.count) == (6.0, 3)
 
 
 def test_the_view_stays_as_it_was_while_training_goes_on() -> None:
@@ -119,11 +118,8 @@ def test_a_course_is_the_same_one_by_one_and_all_at_once(values: list[float | No
     for start in range(0, len(values), portion):
         some = values[start : start + portion]
         at_once.extend(range(start, start + len(some)), some)
-    for name in set(Course.__slots__) - {"total"}:
+    for name in Course.__slots__:
         assert repr(getattr(one_by_one, name)) == repr(getattr(at_once, name)), name
-    assert at_once.total == pytest.approx(one_by_one.total, nan_ok=True, rel=1e-9, abs=1e-9) or math.isinf(
-        one_by_one.total
-    )
 
 
 def test_a_loss_that_was_never_given_is_not_invented() -> None:
@@ -287,7 +283,7 @@ def test_of_several_moments_that_were_due_the_newest_is_shown() -> None:
     assert state.catch_up()
     assert state.view is not None
     assert state.view.snapshot.step == 40
-    assert state.train_loss.count == 40
+    assert state.train_loss.last_step == 40
 
 
 def layered(step: int, loss: float = 1.0) -> TrainingSnapshot:

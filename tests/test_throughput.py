@@ -14,7 +14,6 @@ def test_nothing_is_known_before_two_observations_with_progress() -> None:
     meter.observe(10.0, 5)
     meter.observe(11.0, 5)
     assert meter.steps_per_second is None
-    assert meter.seconds_for(10) is None
 
 
 def test_the_rate_is_steps_over_time() -> None:
@@ -22,8 +21,6 @@ def test_the_rate_is_steps_over_time() -> None:
     for tick in range(5):
         meter.observe(100.0 + 0.25 * tick, 3 * tick)
     assert meter.steps_per_second == pytest.approx(12.0)
-    assert meter.seconds_for(24) == pytest.approx(2.0)
-    assert meter.seconds_for(-3) == 0.0
 
 
 def test_a_first_step_that_compiles_for_a_minute_does_not_count() -> None:

@@ -1,4 +1,4 @@
-"""From "step k was reached at time t" to a rate and to the time that remains."""
+"""From "step k was reached at time t" to a rate."""
 
 from __future__ import annotations
 
@@ -43,11 +43,6 @@ class RateMeter:
         limit = self.PAUSE * median([seconds / steps for seconds, steps in self._intervals])
         kept = [interval for interval in self._intervals if interval[0] <= limit * interval[1]]
         return sum([steps for _, steps in kept]) / sum([seconds for seconds, _ in kept])
-
-    def seconds_for(self, steps: int) -> float | None:
-        """How long ``steps`` more steps take at the recent rate; None while there is no rate. Never negative."""
-        rate = self.steps_per_second
-        return None if rate is None else max(steps, 0) / rate
 
 
 def throughput(

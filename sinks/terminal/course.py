@@ -13,19 +13,15 @@ class Course:
     __slots__ = (
         "best",
         "best_step",
-        "count",
         "first",
-        "first_step",
         "last",
         "last_step",
         "nonfinite",
         "nonfinite_since",
-        "total",
     )
 
     def __init__(self) -> None:
         self.first: float | None = None
-        self.first_step = 0
         self.last: float | None = None
         self.last_step = 0
         self.best: float = math.inf
@@ -34,18 +30,14 @@ class Course:
         """Values so far that were NaN or infinite."""
         self.nonfinite_since: int | None = None
         """The step at which it stopped being finite; None while it is finite."""
-        self.total = 0.0
-        self.count = 0
-        """Sum and number of the finite values; differences of the two give the mean over a stretch."""
 
     def copy(self) -> Course:
         """This moment of the course, which goes on without it."""
         twin = Course.__new__(Course)
-        twin.first, twin.first_step = self.first, self.first_step
+        twin.first = self.first
         twin.last, twin.last_step = self.last, self.last_step
         twin.best, twin.best_step = self.best, self.best_step
         twin.nonfinite, twin.nonfinite_since = self.nonfinite, self.nonfinite_since
-        twin.total, twin.count = self.total, self.count
         return twin
 
     def extend(self, steps: Sequence[int], values: Sequence[Any]) -> None:
@@ -60,8 +52,6 @@ class Course:
                 if value is not None:
                     self.add(step, value)
             return
-        self.total += total
-        self.count += len(values)
         least = min(values)
         if least < self.best:
             self.best = least
@@ -72,8 +62,6 @@ class Course:
         self.last = value
         self.last_step = step
         if value - value == 0.0:  # finite: NaN and the infinities give NaN
-            self.total += value
-            self.count += 1
             if value < self.best:
                 self.best = value
                 self.best_step = step
@@ -85,4 +73,3 @@ class Course:
                 self.nonfinite_since = step
         if self.first is None:
             self.first = value
-            self.first_step = step

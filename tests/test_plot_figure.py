@@ -28,6 +28,7 @@ from sinks.plotting.plan import MOST_ALERTS, HeatMap, Panel, Plan, RightAxis, Se
 from sinks.plotting.points import FARTHEST, points_of
 from sinks.plotting.styles import SCREEN
 from sinks.plotting.text import shortened, tick_text, tick_texts, told_apart, visible
+from sinks.plotting.ticks import LogTicks
 
 NASTY = [
     "_hidden",
@@ -632,6 +633,25 @@ def test_foreign_text_is_made_visible() -> None:
     assert len(visible("\x1b" * 10_000)) == 60
     assert shortened("abcdefghij", 5) == "ab…ij"
     assert drawable("ok 🚀") == f"ok {UNDRAWABLE}"
+
+
+@pytest.mark.parametrize(
+    ("limits", "numbered", "between"),
+    [
+        ((1.0, 50.0), [1, 2, 5, 10, 20, 50], [*range(2, 10), 20, 30, 40, 50]),
+        ((3.0, 400.0), [10, 100], [*range(3, 10), *range(20, 100, 10), 200, 300, 400]),
+        ((1.0, 3.0), [1, 1.5, 2, 2.5, 3], []),
+        ((0.5, 5e6), [1, 100, 10_000, 1_000_000], []),
+        ((1e-9, 1e9), [1e-9, 1e-6, 1e-3, 1, 1e3, 1e6, 1e9], []),
+        ((0.0, 1.0), [], []),
+        ((1.0, math.inf), [], []),
+    ],
+)
+def test_a_logarithmic_axis_has_round_numbers_for_any_extent(
+    limits: tuple[float, float], numbered: list[float], between: list[float]
+) -> None:
+    assert LogTicks().tick_values(*limits) == pytest.approx(numbered)
+    assert LogTicks(between=True).tick_values(*limits) == pytest.approx(between)
 
 
 def test_long_numbers_are_counted_in_a_larger_unit() -> None:

@@ -10,7 +10,7 @@ import pytest
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.terminal.look import DEFAULT, look_for
 from sinks.terminal.past import NEWEST, Past, Series
-from sinks.terminal.spark import PER_COLUMN, newest_of, recent, sparkline
+from sinks.terminal.spark import columns_of, PER_COLUMN, newest_of, recent, sparkline
 
 
 def series_of(values: list[float | None]) -> Series:
@@ -63,6 +63,9 @@ def test_a_spike_in_a_metric_measured_now_and_then_is_no_mean_of_two() -> None:
 def test_noise_is_shown_by_its_means_and_a_constant_is_flat() -> None:
     noise = random.Random(1)
     assert set(text_of([1.0 + 0.01 * noise.random() for _ in range(4000)], 20)) == {"▄"}
+    wide = series_of([noise.random() for _ in range(4000)])
+    columns = columns_of(wide, 20)
+    assert columns.shown() == columns.mean
     assert text_of([3e-4] * 10, 10) == "▄" * 10
     assert text_of([0.0] * 10, 10) == "▄" * 10
 

@@ -6,9 +6,10 @@ import random
 
 import pytest
 
+from m.metrics.experts import expert_balance
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.terminal.look import ASCII, DEFAULT, UNICODE
-from sinks.terminal.strips import DEAD, FAIR, MISSING, OVERLOADED, load_codes, sign, spans
+from sinks.terminal.strips import DEAD, FAIR, MISSING, OVERLOADED, layer_code, load_codes, sign, spans
 
 
 def test_a_code_is_the_load_in_thirds_of_the_fair_share() -> None:
@@ -37,6 +38,20 @@ def test_few_and_many_experts_have_the_same_codes(cells: int) -> None:
     grouped_by_numpy = load_codes(dict(enumerate(many)), cells)
     assert DEAD in grouped_by_numpy
     assert len(grouped_by_numpy) <= cells
+
+
+@pytest.mark.parametrize(
+    ("loads", "code"),
+    [
+        ([2.0, 2.0], FAIR),
+        ([1.0, 3.0], 5),  # a coefficient of variation of 1/2
+        ([1.0] * 7 + [30.0], OVERLOADED),
+        ([0.0, 1.0, 1.0], DEAD),
+        ([0.0, 0.0], DEAD),
+    ],
+)
+def test_the_code_of_a_layer_is_how_uneven_it_is(loads: list[float], code: int) -> None:
+    assert layer_code(expert_balance(dict(enumerate(loads)))) == code
 
 
 def test_dead_and_overloaded_differ_in_shape_and_not_only_in_colour() -> None:

@@ -46,6 +46,15 @@ def test_it_never_exceeds_its_width_and_always_says_the_steps(width: int) -> Non
         assert "641" in text
 
 
+@pytest.mark.parametrize(
+    ("completed", "full"), [(0, 0.0), (250, 8.5), (500, 17.0), (999, 33.5), (1000, 34.0), (3000, 34.0)]
+)
+def test_the_bar_is_as_full_as_the_steps_are_done_and_never_fuller(completed: int, full: float) -> None:
+    text = line(replace(HALFWAY, completed=completed))
+    assert text.count("━") + text.count("╸") / 2 == full
+    assert text.count("━") + text.count("╸") + text.count("─") == 34
+
+
 def test_nothing_moves_while_the_numbers_change() -> None:
     later = replace(
         HALFWAY, completed=999, elapsed_s=40_000.0, remaining_s=40_000.0, steps_per_second=12_345.6, frame=3

@@ -10,7 +10,7 @@ import pytest
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.terminal.look import DEFAULT, look_for
 from sinks.terminal.past import NEWEST, Past, Series
-from sinks.terminal.spark import columns_of, PER_COLUMN, newest_of, recent, sparkline
+from sinks.terminal.spark import PER_COLUMN, columns_of, newest_of, recent, sparkline
 
 
 def series_of(values: list[float | None]) -> Series:

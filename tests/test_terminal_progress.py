@@ -55,6 +55,12 @@ def test_the_bar_is_as_full_as_the_steps_are_done_and_never_fuller(completed: in
     assert text.count("━") + text.count("╸") + text.count("─") == 34
 
 
+def test_below_a_title_line_a_narrow_one_says_what_is_trained_only_at_the_end() -> None:
+    for width, titled, finished, said in ((80, False, False, True), (80, True, False, False), (80, True, True, True)):
+        row = progress_row(replace(HALFWAY, finished=finished), width, DEFAULT, titled=titled)
+        assert any("Training MoE" in text for text, _ in row) == said
+
+
 def test_nothing_moves_while_the_numbers_change() -> None:
     later = replace(
         HALFWAY, completed=999, elapsed_s=40_000.0, remaining_s=40_000.0, steps_per_second=12_345.6, frame=3

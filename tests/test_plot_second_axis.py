@@ -202,6 +202,7 @@ def test_it_follows_a_zoom() -> None:
         (5400, "1h 30m"),
         (86400, "1d"),
         (194400, "2d 6h"),
+        (93784, "1d 2h"),
     ],
 )
 def test_times_read_as_people_write_them(seconds: float, text: str) -> None:

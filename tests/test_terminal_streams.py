@@ -34,8 +34,8 @@ def test_whoever_prints_too_much_waits_for_room_and_nothing_changes_its_order() 
     out.write("x" * (MOST_WAITING + 1))
     taken: list[str] = []
     taker = threading.Timer(0.2, lambda: taken.append(prints.take()))
-    taker.start()
     began = time.monotonic()
+    taker.start()
     out.write("after that")
     assert 0.1 < time.monotonic() - began < HELD_UP_S
     taker.join()

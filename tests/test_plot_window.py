@@ -225,6 +225,22 @@ def test_a_backend_without_windows_does_not_hinder_a_window_that_was_asked_for(
     sink.close()
 
 
+@pytest.mark.parametrize("toolkits", [pytest.param(TOOLKITS, marks=[mark for each in BACKENDS for mark in each.marks])])
+def test_where_qt_cannot_open_windows_another_toolkit_does(
+    toolkits: object, screen: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where a library of its plugin is missing, or OpenCV has named plugins of its own: Qt ends the process."""
+    monkeypatch.setenv("DISPLAY", screen)
+    monkeypatch.setattr(feeds, "_chosen_backend", lambda: "QtAgg")
+    monkeypatch.setenv("QT_QPA_PLATFORM", "nosuch")
+    sink = showing("not of Qt", "window")
+    eventually(lambda: windows(screen, "not of Qt"))
+    sink.close()
+    [message] = messages(caplog)
+    assert message.startswith("the plot window cannot be one of Qt (")
+    assert 'platform plugin "nosuch"' in message
+
+
 @pytest.mark.parametrize("backend", ANY)
 def test_a_window_that_is_kept_open_outlives_the_training(backend: str, screen: str, tmp_path: Path) -> None:
     code = (

@@ -100,6 +100,11 @@ class DrawingProcess:
         own = [line.partition(": ")[2] for line in lines if line.startswith((COMPLAINT, LAST_WORDS))]
         return (own or lines or [""])[-1][:300]
 
+    def line_with(self, words: str) -> str:
+        """The first line that it wrote with ``words`` in it; empty without any."""
+        lines = self._heard.decode("utf-8", "replace").splitlines()
+        return next((line.strip()[:300] for line in lines if words in line), "")
+
     def has_ended(self) -> bool:
         return self._process.poll() is not None
 

@@ -39,6 +39,9 @@ TO_CLOSE_S: Final = 2.0
 TO_FINISH_S: Final = 30.0
 """So long the last image may take in the background, once everything has been told."""
 
+_QT_CANNOT: Final = "platform plugin"
+"""Where its part for the screen lacks a library, Qt says so with these words and ends the process."""
+
 _feeds: weakref.WeakSet[Feed] = weakref.WeakSet()
 
 
@@ -73,6 +76,8 @@ class Feed:
         self._process: DrawingProcess | None = None
         self._news = News()
         self._warned = False
+        self._again = True  # whether there is another way to try
+        self._qt = True  # whether the window may be one of Qt
 
     # -- on the thread that trains ------------------------------------------------------------------------------------
 
@@ -114,14 +119,17 @@ class Feed:
             # many scripts let a broken pipe end them; ours must not be the one
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
         try:
-            if self._lasts or not self._closing:
+            while self._again and (self._lasts or not self._closing):
+                self._again = False
                 self._show()
         finally:
             _feeds.discard(self)
 
     def _show(self) -> None:
+        self._news = News()
         try:
-            hello = {**self._hello, "backend": _chosen_backend(), "shares": [SHARE_OF_A_CORE, SHARE_WHEN_CROWDED]}
+            shares = [SHARE_OF_A_CORE, SHARE_WHEN_CROWDED]
+            hello = {**self._hello, "backend": _chosen_backend(), "qt": self._qt, "shares": shares}
             process = self._process = DrawingProcess(words(HELLO, hello))
         except Exception as error:
             self._gone(f"could not be started: {error}")
@@ -201,8 +209,12 @@ class Feed:
     # -- the log ------------------------------------------------------------------------------------------------------
 
     def _report_end(self, process: DrawingProcess) -> None:
-        self._warned = True
         process.listen()
+        if self._qt and process.status == -signal.SIGABRT and (why := process.line_with(_QT_CANNOT)):
+            self._again, self._qt = True, False
+            logger.warning("the plot window cannot be one of Qt (%s); another toolkit is tried", harmless(why))
+            return
+        self._warned = True
         if process.status == 0 and self._shows == "window":
             logger.info("the plot window was closed; training goes on without it")
             return

@@ -88,7 +88,7 @@ def main() -> int:
         if hello["display"] == "window":
             from sinks.plotting.window import show_window
 
-            return show_window(stream.mirror, hello["backend"], share)
+            return show_window(stream.mirror, hello["backend"], share, qt=hello["qt"])
         from sinks.plotting.live_image import keep_image
 
         return keep_image(stream.mirror, hello["path"], hello["every_s"], share)

@@ -46,14 +46,14 @@ _SETTINGS: Final[dict[Any, Any]] = {
 _Limits: TypeAlias = tuple[float, float, float, float]
 
 
-def show_window(mirror: Mirror, backend: str | None, share: Share) -> int:
+def show_window(mirror: Mirror, backend: str | None, share: Share, *, qt: bool = True) -> int:
     """Show the run that ``mirror`` knows until the user closes the window or ``mirror`` has ended. Gives the exit
     status.
 
-    ``backend`` is the one that the training process chose, if it chose any. Drawing what is new takes at most
-    ``share`` of a core; what the user does is drawn at once.
+    ``backend`` is the one that the training process chose, if it chose any; without ``qt`` none of Qt is taken. Drawing
+    what is new takes at most ``share`` of a core; what the user does is drawn at once.
     """
-    _use(backend)
+    _use(backend, qt)
     matplotlib.rcParams.update(_SETTINGS)
     while (seen := mirror.seen()) is None:
         if mirror.ended.wait(_LOOK_S):
@@ -65,19 +65,22 @@ def show_window(mirror: Mirror, backend: str | None, share: Share) -> int:
     return window.status
 
 
-def _use(backend: str | None) -> None:
-    """Choose a backend with windows: the given one, the user's, or the first that can be had."""
+def _use(backend: str | None, qt: bool) -> None:
+    """Choose a backend with windows: the given one, the user's, or the first that can be had; none of Qt without
+    ``qt``."""
     for wanted in dict.fromkeys((backend, os.environ.get("MPLBACKEND"))):
-        if wanted:
+        if wanted and (qt or not _is_qt(wanted)):
             try:
                 plt.switch_backend(wanted)
             except (ImportError, ValueError):
                 continue
             if _has_windows():
                 return
-    if not _has_windows():
+    if not qt or not _has_windows():  # matplotlib by itself would choose Qt again
         os.environ.pop("MPLBACKEND", None)
         for wanted in ("macosx", "qtagg", "gtk4agg", "gtk3agg", "tkagg", "wxagg"):
+            if _is_qt(wanted) and not qt:
+                continue
             try:
                 plt.switch_backend(wanted)
             except (ImportError, ValueError):
@@ -91,6 +94,10 @@ def _has_windows() -> bool:
         *("macosx", "qtagg", "qt5agg", "qtcairo", "qt5cairo", "gtk4agg", "gtk4cairo", "gtk3agg", "gtk3cairo"),
         *("tkagg", "tkcairo", "wxagg", "wxcairo", "wx"),
     }
+
+
+def _is_qt(backend: str) -> bool:
+    return backend.lower().startswith("qt")
 
 
 class _Window:
@@ -231,7 +238,7 @@ class _Window:
 
 def _open_without_focus(manager: Any) -> None:
     """Leave the keyboard to whoever has it when the window opens; only Qt can be told so."""
-    if plt.get_backend().lower().startswith("qt"):
+    if _is_qt(plt.get_backend()):
         qt: Any = importlib.import_module("matplotlib.backends.qt_compat")  # whichever binding there is
         manager.window.setAttribute(qt.QtCore.Qt.WidgetAttribute.WA_ShowWithoutActivating)
 

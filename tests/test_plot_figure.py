@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 from array import array
@@ -444,6 +445,18 @@ def test_an_alert_is_seen_on_a_heat_map(live: bool) -> None:
         box = figure.figure.axes[0].get_window_extent()
         middle = colors[:, round(box.x0 + 0.4 * box.width) : round(box.x0 + 0.6 * box.width)]
         assert (np.abs(middle.astype(int) - amber).sum(axis=2) < 60).sum() > 0.4 * box.height
+
+
+def test_numbers_of_the_rows_of_a_low_heat_map_do_not_lie_on_each_other() -> None:
+    histories = {f"expert_{i}": history_of([1.0] * 9) for i in range(48)}
+    panel = Panel("E", "expert", heat_map=HeatMap(tuple((i, f"expert_{i}") for i in range(48)), 48))
+    figure = TrainingFigure((4.0, 4.0))
+    figure.show(Plan(3, 1, (4.0, 4.0), (panel,) * 3), histories)
+    figure.draw()
+    labels = figure.figure.axes[0].get_yticklabels()
+    boxes = sorted(tuple(label.get_window_extent().intervaly) for label in labels if label.get_text())
+    assert len(boxes) >= 2
+    assert all(before[1] < after[0] for before, after in itertools.pairwise(boxes))
 
 
 def layer_histories() -> dict[str, History]:

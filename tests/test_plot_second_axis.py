@@ -19,6 +19,7 @@ from sinks.plotting.milestones import MOST_MILESTONES, Milestones, SecondScale
 from sinks.plotting.plan import Panel, Plan, Series
 from sinks.plotting.second_axis import time_text
 from sinks.plotting.sink import PlotSink
+from sinks.plotting.styles import STYLE_BY_NAME
 from tests.test_plot_figure import history_of
 
 
@@ -125,6 +126,22 @@ def test_numbers_within_a_pause_do_not_lie_on_each_other() -> None:
     for numbers in top_of(figure):
         steps = [step for _, step in numbers]
         assert all(after - before > 10.0 for before, after in itertools.pairwise(steps))
+
+
+@pytest.mark.parametrize("style", ["screen", "paper"])
+@pytest.mark.parametrize("kind", ["time", "tokens"])
+def test_numbers_of_a_narrow_panel_do_not_lie_on_each_other(kind: str, style: str) -> None:
+    plan = Plan(1, 3, (6.9, 2.6), tuple(Panel("Loss", "loss", (Series("a", "a", "#0072B2"),)) for _ in range(3)))
+    figure = TrainingFigure((6.9, 2.6), style=STYLE_BY_NAME[style])
+    second = SecondScale(kind, (0.0, 400_000.0), (0.0, 420e9 if kind == "tokens" else 30_000.0))
+    figure.show(plan, {"a": history_of([1.0] * 401, range(0, 400_001, 1000))}, second=second)
+    figure.figure.canvas.draw()
+    axes: Axes = figure.figure.axes[0]
+    second_axis: Any = axes.child_axes[0]
+    for labels in (axes.get_xticklabels(), [tick.label2 for tick in second_axis.xaxis.get_major_ticks()]):
+        boxes = sorted(tuple(label.get_window_extent().intervalx) for label in labels if label.get_text())
+        assert len(boxes) >= 2
+        assert all(before[1] < after[0] for before, after in itertools.pairwise(boxes))
 
 
 def test_tokens_are_named_and_a_run_without_them_has_no_second_axis() -> None:

@@ -149,7 +149,8 @@ class PanelView:
         self._alerts.set_data([x for step in at for x in (step, step, math.nan)], [0.0, 1.0, math.nan] * len(at))
 
     def set_second(self, scale: SecondScale | None) -> None:
-        """Have the second axis say ``scale`` of the steps that are set; without any data there is none."""
+        """Have the second axis say ``scale`` of the steps, once they are set and it is placed; without any data there
+        is none."""
         if scale is None or self.steps is None:
             if self._second is not None:
                 self._second.axis.remove()
@@ -157,7 +158,7 @@ class PanelView:
             return
         if self._second is None:
             self._second = SecondAxisView(self.axes, self._style)
-        self._second.show(scale)
+        self._second.scale = scale
 
     # -- where it is --------------------------------------------------------------------------------------------------
 
@@ -216,9 +217,12 @@ class PanelView:
             self.axes.set_position((left / across, bottom / up, width / across, height / up))
             shift = ScaledTranslation(-label_at / 72.0, 0.0, self._figure.dpi_scale_trans)
             self.axes.yaxis.set_label_coords(0.0, 0.5, transform=self.axes.transAxes + shift)
-            for axes in (self.axes, self._right):
-                if axes is not None and self._heat is None:
-                    limit_ticks(axes.yaxis, int(height / (2.2 * self._style.letters)))
+        limit_ticks(self.axes.xaxis, int(width / (4.0 * self._style.letters)))
+        for axes in (self.axes, self._right):
+            if axes is not None:
+                limit_ticks(axes.yaxis, int(height / (2.2 * self._style.letters)))
+        if self._second is not None:
+            self._second.show(width)
         lift = header - self._above - (self._style.title_row if self._plan.title else 0.0)
         if self._heat is not None:
             self._heat.place(left + width, bottom + height + lift, size)

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import Formatter, Locator, NullLocator
 
-from sinks.plotting.glyphs import plain
+from sinks.plotting.glyphs import plain, width_of
 from sinks.plotting.milestones import SecondScale
 from sinks.plotting.points import Floats
 from sinks.plotting.said import Said
@@ -22,7 +22,8 @@ from sinks.plotting.text import tick_text
 
 _MOST_NUMBERS: Final = 5
 _APART: Final = 0.11
-"""Numbers keep this part of the panel's width from each other, as after a pause, in which there are no steps."""
+"""The middles of numbers keep this part of the panel's width from each other, as after a pause, in which there are no
+steps; more where they are wide."""
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 _TIMES: Final = (
     *(1.0, 2.0, 5.0, 10.0, 20.0, 30.0),
@@ -37,6 +38,9 @@ class SecondAxisView:
 
     def __init__(self, axes: Axes, style: Style) -> None:
         self._axes = axes
+        self._letters = style.letters
+        self.scale = SecondScale("time", (0.0, 1.0), (0.0, 1.0))
+        """What it says the next time that it is shown."""
         self._steps: Floats = np.array([0.0, 1.0])
         self._values: Floats = np.array([0.0, 1.0])
         self._said = Said()
@@ -65,8 +69,10 @@ class SecondAxisView:
         plain(top.xaxis.get_offset_text())
         self.axis = top
 
-    def show(self, scale: SecondScale) -> None:
-        """Follow the run; the axis is drawn anew only where that can be seen. The limits of the steps are set."""
+    def show(self, width: float) -> None:
+        """Follow the run on axes ``width`` points wide, whose limits are set; it is drawn anew only where that can be
+        seen."""
+        scale, words = self.scale, _Words(self.scale.kind)
         self._steps = np.asarray(scale.steps)
         # times that are the same, as of a clock that is coarse, would make this no function of the value
         self._values = np.maximum.accumulate(np.asarray(scale.values))
@@ -74,20 +80,21 @@ class SecondAxisView:
         first, last = (float(limit) for limit in self._axes.get_xlim())
         low, high = max(first, scale.steps[0]), min(last, scale.steps[-1])
         numbers: list[float] = []
-        places: list[float] = []
+        taken: list[tuple[float, float]] = []  # middles and widths, in points
         if low < high:
             ends = self._value_at(np.array([low, high]))
             for number in _round_numbers(float(ends[0]), float(ends[1]), scale.kind):
-                at = float(self._step_at(number))
-                if all(abs(at - place) >= _APART * (last - first) for place in places):
+                at = width * float(self._step_at(number)) / (last - first)
+                wide = width_of(words(number), self._letters) + self._letters
+                if all(abs(at - other) >= max(_APART * width, 0.5 * (wide + its)) for other, its in taken):
                     numbers.append(number)
-                    places.append(at)
+                    taken.append((at, wide))
         numbers.sort()
         places = self._step_at(numbers).tolist()
         seen = tuple(round(400.0 * (place - first) / (last - first)) for place in places)
         if self._said.new("numbers", scale.kind, tuple(numbers), seen):
             self._locator.numbers = numbers
-            self.axis.xaxis.set_major_formatter(_Words(scale.kind))
+            self.axis.xaxis.set_major_formatter(words)
             for tick in self.axis.xaxis.get_major_ticks(len(numbers)):
                 plain(tick.label2)
             self.axis.stale = True

@@ -74,7 +74,7 @@ def set_step_ticks(axis: Axis) -> None:
 
 
 def limit_ticks(axis: Axis, most: int) -> None:
-    """Leave no more than about ``most`` numbers on a linear value axis, 2 to 6."""
+    """Leave no more than about ``most`` numbers on a linear axis, 2 to 6."""
     locator = axis.get_major_locator()
     if isinstance(locator, MaxNLocator):
         locator.set_params(nbins=min(max(most, 2), 6))

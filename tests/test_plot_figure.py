@@ -447,6 +447,22 @@ def test_an_alert_is_seen_on_a_heat_map(live: bool) -> None:
         assert (np.abs(middle.astype(int) - amber).sum(axis=2) < 60).sum() > 0.4 * box.height
 
 
+def test_a_zoom_into_a_heat_map_is_one_into_the_part_below_it() -> None:
+    """Whose axis has the numbers of both."""
+    histories = {f"expert_{i}": history_of([1.0] * 100) for i in range(16)}
+    rows = tuple((i, f"expert_{i}") for i in range(16))
+    panel = Panel("E", "expert", heat_map=HeatMap(rows, 16), below=loss_panel("expert_0"))
+    figure = drawn(panel, histories)
+    upper, lower = (axes for axes in figure.figure.axes if axes.get_ylabel())
+    upper.set_xlim(20.0, 40.0)
+    assert lower.get_xlim() == (20.0, 40.0)
+    figure.show(Plan(1, 1, (6.0, 4.0), (panel,)), histories, leave=[upper, lower])
+    assert upper.get_xlim() == lower.get_xlim() == (20.0, 40.0)
+    figure.show(Plan(1, 1, (6.0, 4.0), (loss_panel("expert_0"),)), histories)
+    figure.draw()
+    assert any(label.get_text() for label in figure.figure.axes[0].get_xticklabels())
+
+
 def test_numbers_of_the_rows_of_a_low_heat_map_do_not_lie_on_each_other() -> None:
     histories = {f"expert_{i}": history_of([1.0] * 9) for i in range(48)}
     panel = Panel("E", "expert", heat_map=HeatMap(tuple((i, f"expert_{i}") for i in range(48)), 48))

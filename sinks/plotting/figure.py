@@ -132,6 +132,8 @@ class TrainingFigure:
                 views.pop().remove()
             while len(views) < len(panel.parts()):
                 views.append(PanelView(self.figure, self._style, front=self._background is not None))
+                if len(views) > 1:  # the numbers of steps stand below the last part: a zoom in one is one in all
+                    views[-1].axes.sharex(views[0].axes)
 
     def _show_panels(
         self,

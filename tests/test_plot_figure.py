@@ -366,6 +366,8 @@ def other_settings() -> Iterator[None]:
                 "lines.marker": "s",
                 "legend.loc": "upper left",
                 "axes.titlelocation": "right",
+                "figure.frameon": False,
+                "font.weight": "bold",
             }
         )
         yield
@@ -380,7 +382,9 @@ def test_the_users_settings_neither_break_the_figure_nor_change() -> None:
     axes = figure.axes[0]
     assert dict(matplotlib.rcParams) == before
     assert figure.get_facecolor() == (1.0, 1.0, 1.0, 1.0)
+    assert figure.get_frameon()
     assert axes.get_title() == "Loss"
+    assert {label.get_fontweight() for label in axes.get_xticklabels()} == {"normal"}
     assert any(label.get_visible() and label.get_text() for label in axes.get_xticklabels())
     assert line(axes, "a").get_marker() == "none"
 

@@ -66,7 +66,7 @@ class TrainingFigure:
                 figure = Figure(figsize=size, dpi=dpi)
                 FigureCanvasAgg(figure)
             self.figure = figure
-            self.figure.set(facecolor=style.page, edgecolor=style.page)
+            self.figure.set(frameon=True, facecolor=style.page, edgecolor=style.page)
             self.figure.set_layout_engine("none")
             self._title = plain(self.figure.suptitle("", ha="left", va="baseline"))
             self._title.set(fontsize=style.figure_title or style.title, fontweight="bold", color=style.ink)

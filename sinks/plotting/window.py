@@ -23,6 +23,7 @@ from sinks.plotting.mirror import Mirror
 from sinks.plotting.pace import Pace, Share
 from sinks.plotting.plan import Plan
 from sinks.plotting.protocol import Show, complaint
+from sinks.plotting.settings import OURS
 from sinks.plotting.styles import STYLE_BY_NAME
 from sinks.plotting.text import visible
 
@@ -31,12 +32,10 @@ LARGEST: Final = (13.0, 8.0)
 _LOOK_S: Final = 0.2
 _HELD_AT_MOST_S: Final = 60.0
 _SETTINGS: Final[dict[Any, Any]] = {
+    **OURS,
     "toolbar": "toolbar2",
     "figure.raise_window": False,  # updates must not take the focus
     "figure.max_open_warning": 0,
-    "text.usetex": False,
-    "path.sketch": None,
-    "path.effects": [],
     "keymap.fullscreen": ["ctrl+f"],  # f is for following
     "keymap.home": ["h", "r", "home"],
     # scales and grids are those of the layout

@@ -147,6 +147,14 @@ def test_any_values_draw_on_any_scale_with_finite_limits(scale: str, values: lis
     assert axes.get_yscale() != "log" or low > 0.0
 
 
+@pytest.mark.parametrize("values", [[0.35, 5.9], [0.3, 0.9], [-0.9, -0.2], [-2.0, 5.0], [10.0, 90.0], [-1e3, 1e4]])
+def test_a_symlog_axis_has_numbers_enough_to_read_a_value(values: list[float]) -> None:
+    history = history_of(np.linspace(*values, 100))
+    axes = drawn(loss_panel("a", yscale="symlog"), {"a": history}).figure.axes[0]
+    low, high = axes.get_ylim()
+    assert 3 <= sum(low <= tick <= high for tick in axes.get_yticks()) <= 8
+
+
 @pytest.mark.fault("E8")
 def test_a_log_axis_leaves_out_what_it_cannot_show_and_says_so() -> None:
     axes = drawn(loss_panel("a", yscale="log"), {"a": history_of([1.0, 0.0, -1.0, 2.0])}).figure.axes[0]

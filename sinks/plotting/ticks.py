@@ -66,6 +66,27 @@ class LogTicks(Locator):
         return [tick for tick in ticks if vmin <= tick <= vmax]
 
 
+class SymlogTicks(Locator):
+    """Zero and powers of ten; with 2 and 5 between them where there are few; plain round numbers where these are."""
+
+    def __init__(self, linear_below: float) -> None:
+        self._linear_below = linear_below
+
+    def __call__(self) -> Any:
+        assert self.axis is not None
+        low, high = sorted(self.axis.get_view_interval())
+        return self.tick_values(float(low), float(high))
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        for factors in ([1.0], [1.0, 2.0, 5.0]):
+            locator = SymmetricalLogLocator(base=10, linthresh=self._linear_below, subs=factors)
+            locator.set_params(numticks=7)
+            ticks = [tick for tick in locator.tick_values(vmin, vmax) if vmin <= tick <= vmax]
+            if len(ticks) > 2:
+                return ticks
+        return MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(vmin, vmax)
+
+
 def set_step_ticks(axis: Axis) -> None:
     """A time axis."""
     axis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1, steps=[1, 2, 2.5, 5, 10]))
@@ -89,9 +110,7 @@ def set_value_ticks(axis: Axis, scale: str, linear_below: float = 1.0) -> None:
         axis.set_major_formatter(StepNumbers())
         return
     if scale == "symlog":
-        locator = SymmetricalLogLocator(base=10, linthresh=linear_below)
-        locator.set_params(numticks=7)
-        axis.set_major_locator(locator)
+        axis.set_major_locator(SymlogTicks(linear_below))
         axis.set_major_formatter(StepNumbers())
     else:
         axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))

@@ -129,6 +129,13 @@ def test_a_folder_that_cannot_be_had_is_named_in_one_line(
     assert "got runs/<time> (" in capsys.readouterr().err
 
 
+def test_a_figure_that_cannot_be_saved_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "training.png").mkdir()
+    assert main(["demo", "--steps", "3", "--out", str(tmp_path)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("the figure could not be saved: ")
+
+
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main(["--version"])

@@ -47,7 +47,8 @@ def add_to(commands: Any) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    """Run the demo; 0 when it ran to its end, 130 when it was interrupted, 2 when it cannot be as it is asked for."""
+    """Run the demo; 0 when it ran to its end, 1 when its figure could not be saved, 130 when it was interrupted, 2 when
+    it cannot be as it is asked for."""
     from m.examples.trajectory_3d.demo import folder_for, run_demo  # loads NumPy: only when it is wanted
 
     if given.experts < 2:

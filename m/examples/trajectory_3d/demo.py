@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,7 +32,7 @@ def run_demo(
     seed: int = 0,
     fault: str | None = None,
 ) -> int:
-    """Train and show; gives the exit status: 0, or 130 after Ctrl-C.
+    """Train and show; gives the exit status: 0, 130 after Ctrl-C, or 1 when the figure could not be saved.
 
     ``steps`` None means `DEFAULT_STEPS`. ``out`` is the folder for the journal and the figure, None a new one named
     after the time below ``runs``. ``fault``, one of `m.examples.trajectory_3d.faults.FAULTS`, happens after six tenths
@@ -53,7 +54,11 @@ def run_demo(
         except KeyboardInterrupt:
             status = 130
         if figure is not None:
-            figure.save_plot(folder / "training.png")
+            try:
+                figure.save_plot(folder / "training.png")
+            except OSError as error:
+                print(f"the figure could not be saved: {error}", file=sys.stderr)
+                status = status or 1
     return status
 
 

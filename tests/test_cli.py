@@ -136,6 +136,17 @@ def test_a_figure_that_cannot_be_saved_is_one_line(tmp_path: Path, capsys: pytes
     assert line.startswith("the figure could not be saved: ")
 
 
+def test_ctrl_c_before_the_first_step_ends_it_without_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*given: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("m.examples.trajectory_3d.training.make_dataset", interrupted)
+    assert main(["demo", "--out", str(tmp_path)]) == 130
+    assert capsys.readouterr().err == ""
+
+
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main(["--version"])

@@ -64,14 +64,17 @@ def run(given: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 2
-    return run_demo(
-        steps=given.steps,
-        experts=given.experts,
-        out=folder,
-        plots=not given.no_plots,
-        seed=given.seed,
-        fault=given.fault,
-    )
+    try:
+        return run_demo(
+            steps=given.steps,
+            experts=given.experts,
+            out=folder,
+            plots=not given.no_plots,
+            seed=given.seed,
+            fault=given.fault,
+        )
+    except KeyboardInterrupt:  # while the flights were made, or at the end
+        return 130
 
 
 def _positive(text: str) -> int:

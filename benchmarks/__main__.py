@@ -1,5 +1,7 @@
-"""``python -m benchmarks [emit|experts|frame|health|history|import|loop|plots|redraw|work ...]``: run all, or
-those named."""
+"""python -m benchmarks [emit|experts|frame|health|history|import|loop|plots|redraw|work ...]
+
+Runs those that are named, or all, and prints one table of ratios. benchmarks/README.md says how to read it.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +25,9 @@ SUITES = {
 
 
 def main(names: list[str]) -> int:
+    if {"-h", "--help"} & {*names}:
+        print(__doc__)
+        return 0
     unknown = [name for name in names if name not in SUITES]
     if unknown:
         print(f"no benchmark {', '.join(unknown)}; there are {', '.join(SUITES)}", file=sys.stderr)

@@ -695,6 +695,30 @@ def test_a_logarithmic_axis_has_round_numbers_for_any_extent(
     assert LogTicks(between=True).tick_values(*limits) == pytest.approx(between)
 
 
+@pytest.mark.parametrize(
+    ("limits", "numbered"),
+    [
+        ((1.7e-4, 6.1e-4), [2e-4, 3e-4, 5e-4]),
+        ((0.06, 2.2), [0.1, 1]),
+        ((2e-3, 0.5), [0.01, 0.1]),
+        ((1e-9, 1e9), [1e-9, 1e-3, 1e3, 1e9]),
+    ],
+)
+def test_numbers_of_a_low_logarithmic_axis_keep_apart(limits: tuple[float, float], numbered: list[float]) -> None:
+    assert LogTicks(most=3).tick_values(*limits) == pytest.approx(numbered)
+
+
+def test_a_panel_without_room_has_fewer_numbers_on_a_logarithmic_axis() -> None:
+    histories = {"rate": history_of([1.8e-4, 6e-4])}
+    counts = []
+    for height in (6.0, 1.2):
+        figure, plan = TrainingFigure((6.0, height)), Plan(1, 1, (6.0, height), (loss_panel("rate", yscale="log"),))
+        figure.show(plan, histories)
+        figure.figure.canvas.draw()
+        counts.append(len(figure.figure.axes[0].get_yticks()))
+    assert counts[0] > counts[1] >= 2
+
+
 def test_long_numbers_are_counted_in_a_larger_unit() -> None:
     history = history_of([200.0, 800.0])
     figure = TrainingFigure((6.0, 4.0))

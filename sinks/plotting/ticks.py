@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
 from matplotlib.axis import Axis
 from matplotlib.ticker import Formatter, Locator, MaxNLocator, NullFormatter, NullLocator, SymmetricalLogLocator
 
@@ -37,9 +36,10 @@ class AlikeNumbers(Formatter):
 class LogTicks(Locator):
     """Powers of ten; with 2 and 5 between them where there are few; plain round numbers within one decade."""
 
-    def __init__(self, *, between: bool = False) -> None:
-        """``between`` places the unnumbered ticks at 2, 3, ... 9 instead."""
+    def __init__(self, *, between: bool = False, most: int | None = None) -> None:
+        """``between`` places the unnumbered ticks at 2, 3, ... 9 instead. There is room for about ``most`` numbers."""
         self._between = between
+        self.most = most
 
     def __call__(self) -> Any:
         assert self.axis is not None
@@ -51,7 +51,8 @@ class LogTicks(Locator):
             return []
         first, last = math.floor(math.log10(vmin)), math.ceil(math.log10(vmax))
         decades = math.log10(vmax) - math.log10(vmin)
-        powers = np.arange(first, last + 1)
+        powers = range(first, min(last, 308) + 1)
+        ticks: Iterable[float]
         if self._between:
             if not 0.9 <= decades <= 6.0:
                 return []
@@ -62,8 +63,20 @@ class LogTicks(Locator):
         elif decades >= 0.9:
             ticks = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
         else:
-            return [tick for tick in MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(vmin, vmax) if tick > 0.0]
-        return [tick for tick in ticks if vmin <= tick <= vmax]
+            ticks = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(vmin, vmax)
+        low, high = (1.0 - 1e-9) * float(vmin), (1.0 + 1e-9) * float(vmax)
+        inside = [float(tick) for tick in ticks if low <= tick <= high]
+        return inside if self._between or self.most is None else _apart(inside, 0.75 / self.most * decades)
+
+
+def _apart(ticks: Sequence[float], decades: float) -> list[float]:
+    """``ticks`` without those that stand closer than ``decades`` to others: powers of ten stay first, then the low."""
+    kept: list[float] = []
+    logs = {math.log10(tick): tick for tick in ticks}
+    for log in sorted(logs, key=lambda log: (abs(log - round(log)) > 1e-9, log)):
+        if all(abs(log - other) >= decades for other in kept):
+            kept.append(log)
+    return [logs[log] for log in sorted(kept)]
 
 
 class SymlogTicks(Locator):
@@ -95,10 +108,13 @@ def set_step_ticks(axis: Axis) -> None:
 
 
 def limit_ticks(axis: Axis, most: int) -> None:
-    """Leave no more than about ``most`` numbers on a linear axis, 2 to 6."""
+    """Leave no more than about ``most`` numbers on a linear or logarithmic axis, 2 to 6."""
     locator = axis.get_major_locator()
+    most = min(max(most, 2), 6)
     if isinstance(locator, MaxNLocator):
-        locator.set_params(nbins=min(max(most, 2), 6))
+        locator.set_params(nbins=most)
+    elif isinstance(locator, LogTicks):
+        locator.most = most
 
 
 def set_value_ticks(axis: Axis, scale: str, linear_below: float = 1.0) -> None:

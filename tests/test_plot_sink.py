@@ -418,6 +418,16 @@ def test_a_link_goes_on_pointing_to_the_file(tmp_path: Path) -> None:
     assert (tmp_path / "real" / "run.svg").read_bytes().startswith(b"<?xml")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a file has no permissions by group there")
+def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path: Path) -> None:
+    target = tmp_path / "run.png"
+    target.write_bytes(b"old")
+    target.chmod(0o604)
+    fed(PlotSink.loss(summary=False), 3.0).save_plot(target)
+    assert target.read_bytes().startswith(b"\x89PNG")
+    assert target.stat().st_mode & 0o777 == 0o604
+
+
 def test_saving_before_the_first_snapshot(tmp_path: Path) -> None:
     PlotSink.moe(summary=False).save_plot(tmp_path / "empty.svg")
     text = (tmp_path / "empty.svg").read_text("utf-8")

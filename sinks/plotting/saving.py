@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import secrets
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -42,7 +44,7 @@ def save(figure: Figure, path: Path, *, dpi: float = PNG_DPI) -> None:
 
 
 def write_whole(image: bytes, path: Path) -> None:
-    """Put the file at ``path``, as `save` does."""
+    """Put the file at ``path``, as `save` does. One that is replaced leaves its permissions to the new one."""
     target = Path(os.path.realpath(path))  # a link goes on pointing to the file
     target.parent.mkdir(parents=True, exist_ok=True)
     neighbour = target.with_name(f".plot-{secrets.token_hex(8)}.tmp")
@@ -52,6 +54,8 @@ def write_whole(image: bytes, path: Path) -> None:
             stream.write(image)
             stream.flush()
             os.fsync(stream.fileno())
+        with contextlib.suppress(OSError):  # as a rule there is none yet
+            os.chmod(neighbour, stat.S_IMODE(os.stat(target).st_mode))
         os.replace(neighbour, target)
     except BaseException:
         neighbour.unlink(missing_ok=True)

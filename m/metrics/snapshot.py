@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from m.metrics.loads import Layers, Loads, Utilization, are_plain, as_mapping, has_layers, layers, plain_loads
-from m.metrics.steps import FARTHEST, whole_step
+from m.metrics.steps import whole_step
 from m.metrics.values import DeferredNumber, leave_out, to_metric, to_number
+
+_USUAL: Final = 2**30
+"""Whole numbers below are compared without a call, and need no closer look."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -72,7 +75,7 @@ class TrainingSnapshot:
         gradient_norm: float | None = None,
         custom_metrics: Mapping[str, Any] | None = None,
     ) -> None:
-        _set_step(self, step if type(step) is int and -FARTHEST < step < FARTHEST else whole_step(step))
+        _set_step(self, step if type(step) is int and 0 <= step < _USUAL else whole_step(step))
         _set_train_loss(self, train_loss if type(train_loss) is float else _number(self, "train_loss", train_loss))
         _set_val_loss(
             self,
@@ -92,13 +95,13 @@ class TrainingSnapshot:
         _set_batch_size(
             self,
             batch_size
-            if batch_size is None or (type(batch_size) is int and 0 <= batch_size < FARTHEST)
+            if batch_size is None or (type(batch_size) is int and 0 <= batch_size < _USUAL)
             else _number(self, "batch_size", batch_size),
         )
         _set_sequence_length(
             self,
             sequence_length
-            if sequence_length is None or (type(sequence_length) is int and 0 <= sequence_length < FARTHEST)
+            if sequence_length is None or (type(sequence_length) is int and 0 <= sequence_length < _USUAL)
             else _number(self, "sequence_length", sequence_length),
         )
         _set_gpu_memory_mb(
@@ -222,7 +225,7 @@ def _noted(snapshot: TrainingSnapshot, value: Any) -> Any:
 
 def _customs(snapshot: TrainingSnapshot, metrics: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        owned = dict(metrics)
+        owned = metrics.copy() if type(metrics) is dict else dict(metrics)
     except Exception:  # no mapping, or one that another thread is changing
         leave_out(metrics, "custom_metrics", "a mapping of names to values")
         return {}
@@ -248,7 +251,7 @@ def _customs(snapshot: TrainingSnapshot, metrics: Mapping[str, Any]) -> dict[str
 
 def _experts(snapshot: TrainingSnapshot, utilization: Any) -> Utilization:
     try:
-        owned = dict(utilization) if type(utilization) is dict else as_mapping(utilization)
+        owned = utilization.copy() if type(utilization) is dict else as_mapping(utilization)
     except Exception:
         leave_out(utilization, "expert_utilization", "loads by expert, or by layer and by expert")
         return {}

@@ -103,6 +103,36 @@ def test_numbers_that_json_lacks_are_strings_in_fields(encoder, name, odd):
     assert_same(back(encoder, snapshot), snapshot)
 
 
+def test_a_line_does_not_depend_on_those_before_it(encoder):
+    """The dictionary that is filled for a line is that of the line before."""
+    kinds = [
+        EVERYTHING,
+        TrainingSnapshot(1, 0.5),
+        TrainingSnapshot(2, None),
+        TrainingSnapshot(3, 0.5, val_loss=0.25),
+        TrainingSnapshot(4, 0.5, aux_loss=0.25),
+        TrainingSnapshot(5, 0.5, custom_metrics={"a": 1.0, "b": 2}),
+        TrainingSnapshot(6, 0.5, custom_metrics={"a": math.nan}),
+        TrainingSnapshot(7, 0.5, custom_metrics={"dump": "x" * MAX_LINE, "n": 1.0}),
+        TrainingSnapshot(8, 0.5, expert_utilization={0: 0.5, 1: 0.5}),
+        TrainingSnapshot(9, 0.5, expert_utilization={0: {0: 0.5, 1: 0.5}, 1: {0: 1.0, 1: math.nan}}),
+    ]
+    for before in kinds:
+        encoder.encode(before, 1, 0.0)
+        for snapshot in kinds:
+            alone = SnapshotEncoder()
+            alone._by_hand = encoder._by_hand
+            assert encoder.encode(snapshot, 2, 1.5) == alone.encode(snapshot, 2, 1.5)
+            encoder.encode(before, 1, 0.0)
+
+
+@pytest.mark.parametrize("time", [0.0, 0.0004, 0.0005, 1.9996, 1700000000.2494, 1700000000.2496, 4102444799.9999])
+def test_the_time_is_rounded_to_milliseconds(encoder, time):
+    written = json.loads(encoder.encode(TrainingSnapshot(1, 0.5), 1, time))["time"]
+    assert abs(written - time) <= 0.000501
+    assert round(written, 3) == written
+
+
 def test_numbers_that_json_lacks_in_the_dictionaries(encoder):
     snapshot = TrainingSnapshot(
         1, 0.5, expert_utilization={0: math.nan, 1: 0.5}, custom_metrics={"a": math.inf, "b": -math.inf, "c": 1}

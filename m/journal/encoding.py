@@ -86,6 +86,7 @@ class SnapshotEncoder:
     def __init__(self) -> None:
         self._names = _Names()
         self._loads_written = self._loads_due = -math.inf
+        self._content: dict[str, Any] = {}
         self.unrepresentable = 0
         """Custom metrics so far that were written as ``{"unrepresentable": ...}``, or left out for their long names."""
 
@@ -105,38 +106,76 @@ class SnapshotEncoder:
             by_hand = self._by_hand(snapshot, seq, time, layers)
             if by_hand is not None and len(by_hand) <= MAX_LINE:
                 return by_hand
-        seconds = int(time * 1000 + 0.5) / 1000  # round() costs three times that
-        content: dict[str, Any] = {"type": "snapshot", "seq": seq, "time": seconds, "step": int(snapshot.step)}
-        number: float | None
-        if (number := snapshot.train_loss) is not None:
-            content["train_loss"] = number
-        if (number := snapshot.val_loss) is not None:
-            content["val_loss"] = number
-        if (number := snapshot.learning_rate) is not None:
-            content["learning_rate"] = number
-        if (number := snapshot.aux_loss) is not None:
-            content["aux_loss"] = number
-        if layers is not None:
-            content.update(layers)
-        elif shares:
-            content["expert_utilization"] = {str(expert): share for expert, share in shares.items()}
-        if (number := snapshot.batch_size) is not None:
-            content["batch_size"] = number
-        if (number := snapshot.sequence_length) is not None:
-            content["sequence_length"] = number
-        if (number := snapshot.gpu_memory_mb) is not None:
-            content["gpu_memory_mb"] = number
-        if (number := snapshot.gradient_norm) is not None:
-            content["gradient_norm"] = number
-        if metrics := snapshot.custom_metrics:
-            content["custom_metrics"] = metrics
-        if orjson is not None and (_PLAIN.issuperset(map(type, metrics.values())) or _are_plain_or_text(metrics)):
+        content = self._content  # that of the line before, which as a rule has the same keys in the same order
+        while True:
+            known = len(content)
+            content["type"] = "snapshot"
+            content["seq"] = seq
+            content["time"] = (time * 1000.0 + 0.5) // 1.0 / 1000.0  # round() costs three times that
+            content["step"] = snapshot.step
+            count = 4
+            total: float = 0.0  # of all numbers: NaN or infinite when one of them is
+            number: float | None
+            if (number := snapshot.train_loss) is not None:
+                content["train_loss"] = number
+                total += number
+                count += 1
+            if (number := snapshot.val_loss) is not None:
+                content["val_loss"] = number
+                total += number
+                count += 1
+            if (number := snapshot.learning_rate) is not None:
+                content["learning_rate"] = number
+                total += number
+                count += 1
+            if (number := snapshot.aux_loss) is not None:
+                content["aux_loss"] = number
+                total += number
+                count += 1
+            if layers is not None:
+                content.update(layers)
+                count += len(layers)
+                total = math.nan
+            elif shares:
+                content["expert_utilization"] = {str(expert): share for expert, share in shares.items()}
+                total += sum(shares.values())  # type: ignore[arg-type]
+                count += 1
+            if (number := snapshot.batch_size) is not None:
+                content["batch_size"] = number
+                total += number
+                count += 1
+            if (number := snapshot.sequence_length) is not None:
+                content["sequence_length"] = number
+                total += number
+                count += 1
+            if (number := snapshot.gpu_memory_mb) is not None:
+                content["gpu_memory_mb"] = number
+                total += number
+                count += 1
+            if (number := snapshot.gradient_norm) is not None:
+                content["gradient_norm"] = number
+                total += number
+                count += 1
+            if metrics := snapshot.custom_metrics:
+                content["custom_metrics"] = metrics
+                count += 1
+            if len(content) == count and (known == count or not known):
+                break
+            content = {}
+        self._content = content if layers is None else {}
+        for value in metrics.values():
+            if type(value) is not float and type(value) is not int:
+                total = math.nan
+                break
+            total += value
+        is_plain = total - total == 0.0
+        if orjson is not None and (is_plain or _are_plain_or_text(metrics)):
             try:
                 line: bytes = orjson.dumps(content, None, orjson.OPT_APPEND_NEWLINE)
             except TypeError:  # a lone surrogate, an int of more than 64 bits
                 pass
             else:  # it writes NaN as null and leaves text unescaped
-                if _null(line) is None and line.isascii() and len(line) <= MAX_LINE:
+                if (is_plain or _null(line) is None) and line.isascii() and len(line) <= MAX_LINE:
                     return line
         return self._careful(snapshot, content)
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import errno
 import logging
-import math
 import os
 import stat
+import sys
 import weakref
 from pathlib import Path
 from typing import Final
@@ -61,7 +61,7 @@ class JournalFile:
         forked child finds 0 here, or the number of its parent."""
         self.last_header: Run | None = None
         """The newest header that was in the journal when it was opened."""
-        self._segment_bytes = math.inf if segment_bytes is None else segment_bytes
+        self._segment_bytes = sys.maxsize if segment_bytes is None else segment_bytes
         self._durable = durable
         self._lock = WriterLock()
         self._segment: Opened | None = None
@@ -69,7 +69,7 @@ class JournalFile:
         self._is_listed = False  # the folder with the segment's name in it was forced to the disk
         self._descriptor = _NOT_OPEN  # the segment's
         self._size = 0  # the segment's, in bytes
-        self._limit = math.inf  # of the size
+        self._limit = sys.maxsize  # of the size
         self._torn = False  # the segment ends in a part of a line
         self._header = b""  # of the attempt that is going on
         self._has_complained = False
@@ -92,7 +92,7 @@ class JournalFile:
         _let_go_in_children(self)
         self.wanted.parent.mkdir(parents=True, exist_ok=True)
         self.path, self.last_header = self.wanted, None
-        self._torn, self._header, self._limit = False, b"", math.inf
+        self._torn, self._header, self._limit = False, b"", sys.maxsize
         refusal = None
         try:
             if self._is_special():
@@ -299,7 +299,7 @@ class JournalFile:
         left.close()
 
     def _stay(self, error: OSError) -> None:
-        self._limit = self._size + self._segment_bytes * _RETRY_AFTER
+        self._limit = self._size + int(self._segment_bytes * _RETRY_AFTER)
         self._complain("no further segment can be begun, and the journal goes on in the same file", error)
 
     def _complain(self, what: str, error: OSError) -> None:

@@ -224,7 +224,7 @@ def test_a_killed_process_is_one_line_in_the_log(
     assert (tmp_path / "saved.png").exists()
 
 
-@pytest.mark.parametrize("kind", ["missing", "unknown", "failing"])
+@pytest.mark.parametrize("kind", ["missing", "unknown", "failing", "frozen"])
 def test_a_process_that_cannot_start(
     kind: str,
     tmp_path: Path,
@@ -235,8 +235,9 @@ def test_a_process_that_cannot_start(
     failing = tmp_path / "python"
     failing.write_text("#!/bin/sh\necho first >&2\necho no such thing >&2\nexit 7\n")
     failing.chmod(0o755)
-    executable = {"missing": str(tmp_path / "nowhere"), "unknown": "", "failing": str(failing)}[kind]
+    executable = {"missing": str(tmp_path / "nowhere"), "unknown": "", "failing": str(failing), "frozen": str(failing)}[kind]
     monkeypatch.setattr(sys, "executable", executable)
+    monkeypatch.setattr(sys, "frozen", kind == "frozen", raising=False)
     sink = showing(image_path=tmp_path / "live.png")
     record(sink, 1.0)
     eventually(lambda: messages(caplog))
@@ -247,6 +248,7 @@ def test_a_process_that_cannot_start(
         "missing": "could not be started: .*nowhere",
         "unknown": "could not be started: .*sys.executable is empty",
         "failing": r"ended by itself \(exit status 7: no such thing\)",
+        "frozen": "could not be started: in a frozen program",
     }
     assert re.search(expected[kind], message)
     assert message.endswith("; training goes on without it")

@@ -235,7 +235,7 @@ def test_a_process_that_cannot_start(
     failing = tmp_path / "python"
     failing.write_text("#!/bin/sh\necho first >&2\necho no such thing >&2\nexit 7\n")
     failing.chmod(0o755)
-    executable = {"missing": str(tmp_path / "nowhere"), "unknown": "", "failing": str(failing), "frozen": str(failing)}[kind]
+    executable = {"missing": str(tmp_path / "nowhere"), "unknown": ""}.get(kind, str(failing))
     monkeypatch.setattr(sys, "executable", executable)
     monkeypatch.setattr(sys, "frozen", kind == "frozen", raising=False)
     sink = showing(image_path=tmp_path / "live.png")
@@ -299,6 +299,15 @@ def test_a_locked_font_cache_delays_the_picture_and_nothing_else(
 def test_a_folder_for_settings_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path / "file" / "settings"))
+    assert_a_picture_comes(tmp_path / "run.png")
+
+
+def test_a_folder_that_is_deleted_while_training_is_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a notebook, at the prompt and with ``python -c`` it is the first place where Python looks for modules."""
+    monkeypatch.syspath_prepend("")
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
     assert_a_picture_comes(tmp_path / "run.png")
 
 

@@ -35,7 +35,7 @@ class DrawingProcess:
             raise OSError("it is not known which Python this is (sys.executable is empty)")
         if getattr(sys, "frozen", False):  # started again it would train again, and start itself again, without end
             raise OSError("in a frozen program, as PyInstaller makes it, sys.executable is that and no Python")
-        path = json.dumps([*(entry or os.getcwd() for entry in sys.path if isinstance(entry, str)), _HERE])
+        path = json.dumps([*(entry for entry in sys.path if isinstance(entry, str)), _HERE])
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-W", "ignore", "-c", _BOOTSTRAP, path],
             bufsize=0,

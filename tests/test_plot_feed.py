@@ -254,6 +254,24 @@ def test_a_process_that_cannot_start(
     assert message.endswith("; training goes on without it")
 
 
+@pytest.mark.parametrize("name", ["PYTHONTRACEMALLOC", "PYTHONMALLOC", "PYTHONVERBOSE", "PYTHONDEVMODE"])
+def test_who_looks_for_a_leak_in_the_training_does_not_slow_the_drawing(
+    name: str, tmp_path: Path, showing: Callable[..., PlotSink], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With ``PYTHONTRACEMALLOC`` loading matplotlib takes ten times as long, and the last image came too late."""
+    executable = tmp_path / "python"
+    executable.write_text(f"#!/bin/sh\nenv > {tmp_path}/there.new\nmv {tmp_path}/there.new {tmp_path}/there\n")
+    executable.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(executable))
+    monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("PYTHONPATH", "stays")
+    record(showing(image_path=tmp_path / "live.png"), 1.0)
+    eventually((tmp_path / "there").exists)
+    there = (tmp_path / "there").read_text().splitlines()
+    assert "PYTHONPATH=stays" in there
+    assert not [line for line in there if line.startswith(name)]
+
+
 def test_a_sink_that_nobody_has_any_more_takes_its_process_along(tmp_path: Path) -> None:
     sink = PlotSink(summary=False, display="image", image_path=tmp_path / "run.png")
     record(sink, 1.0)

@@ -23,6 +23,16 @@ _MOST_HEARD: Final = 4096
 _BOOTSTRAP: Final = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from sinks.plotting.viewer import main; sys.exit(main())"
 )
+_FOR_ONE_PROCESS: Final = (
+    "PYTHONWARNINGS",
+    "PYTHONINSPECT",
+    "PYTHONSTARTUP",
+    "PYTHONDEVMODE",
+    "PYTHONPROFILEIMPORTTIME",
+    "PYTHONVERBOSE",
+    "PYTHONTRACEMALLOC",
+    "PYTHONMALLOC",
+)
 _HERE: Final = str(Path(__file__).resolve().parents[2])
 
 
@@ -162,6 +172,5 @@ def _enlarge(file: int) -> None:
 
 def _environment(own: Mapping[str, str]) -> dict[str, str]:
     """That of this process, less what would change how Python runs there, and without threads for linear algebra."""
-    left_out = ("PYTHONWARNINGS", "PYTHONINSPECT", "PYTHONSTARTUP", "PYTHONDEVMODE", "PYTHONPROFILEIMPORTTIME")
-    environment = {name: value for name, value in own.items() if name not in left_out}
+    environment = {name: value for name, value in own.items() if name not in _FOR_ONE_PROCESS}
     return {**environment, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

@@ -159,7 +159,9 @@ def test_an_image_that_cannot_be_written_is_a_line_in_the_log(
     (tmp_path / "file").write_text("in the way")
     sink = showing(image_path=tmp_path / "file" / "run.png")
     record(sink, 1.0)
+    assert sink.written == [str(tmp_path / "file" / "run.png")]
     eventually(lambda: messages(caplog))
+    assert sink.written == []
     record(sink, 1.0, start=1)
     sink.close()
     [message] = [message for message in messages(caplog) if "last plot image" not in message]
@@ -270,6 +272,23 @@ def test_who_looks_for_a_leak_in_the_training_does_not_slow_the_drawing(
     there = (tmp_path / "there").read_text().splitlines()
     assert "PYTHONPATH=stays" in there
     assert not [line for line in there if line.startswith(name)]
+
+
+def test_a_process_that_ends_badly_after_the_last_point_is_a_line_in_the_log(
+    tmp_path: Path, showing: Callable[..., PlotSink], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a short run, where that is the only picture."""
+    executable = tmp_path / "python"
+    executable.write_text("#!/bin/sh\ncat > /dev/null\necho no memory >&2\nexit 7\n")
+    executable.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(executable))
+    sink = showing(image_path=tmp_path / "live.png")
+    record(sink, 1.0)
+    process_of(sink)
+    sink.close()
+    reason = "ended by itself (exit status 7: no memory)"
+    assert messages(caplog) == [f"the process of the plot image {reason}; training goes on without it"]
+    assert sink.written == []
 
 
 def test_a_sink_that_nobody_has_any_more_takes_its_process_along(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Where a figure appears while training goes on. What it shows, and how that is drawn, is not known here.
 
-A further place is a class with the three methods of `Appearance`, a name in `DISPLAYS` and a line in `appearance_for`.
+A further place is a class with what `Appearance` has, a name in `DISPLAYS` and a line in `appearance_for`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ _WITH_WINDOWS: Final = ("qt", "gtk", "tk", "wx", "macosx")
 class Appearance(Protocol):
     """A place that shows the figure. It decides itself when it draws; nothing here may raise or take long."""
 
+    shows: bool
+    """False once it is known that what is new cannot be shown."""
+
     def first_point(self) -> None:
         """A run has its first point."""
 
@@ -48,6 +51,8 @@ class Appearance(Protocol):
 
 class Off:
     """Nowhere: nothing is drawn until somebody asks for the figure."""
+
+    shows = False
 
     def first_point(self) -> None:
         pass

@@ -62,7 +62,8 @@ class Feed:
         every_s: float = 0.0,
         **hello: Any,
     ) -> None:
-        self._shows = shows
+        self.shows = True
+        self._what = shows
         self._source = source
         self._keep = keep_open and shows == "window"
         self._lasts = self._keep or shows == "image"  # whether there is something to see when all is over
@@ -86,15 +87,15 @@ class Feed:
         self._due += 1
         if self._thread is not None or self._closing or os.getpid() != self._pid:
             return
-        self._thread = threading.Thread(target=self._run, name=f"plot {self._shows}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"plot {self._what}", daemon=True)
         _feeds.add(self)
         try:
             self._thread.start()
         except RuntimeError as error:
             self._thread = None
-            self._closing = True
+            self._closing, self.shows = True, False
             reason = harmless(str(error))
-            logger.warning("the plot %s cannot be shown: %s; training goes on without it", self._shows, reason)
+            logger.warning("the plot %s cannot be shown: %s; training goes on without it", self._what, reason)
 
     def redraw_due(self, step: int) -> None:
         """What has come up to now should be shown at the next look."""
@@ -137,7 +138,8 @@ class Feed:
         try:
             self._tell(process)
         except Exception:
-            logger.warning("the plot %s is gone; training goes on without it", self._shows, exc_info=True)
+            self.shows = False
+            logger.warning("the plot %s is gone; training goes on without it", self._what, exc_info=True)
         finally:
             process.end()
             if self._closing:
@@ -188,23 +190,27 @@ class Feed:
         elif not complete:
             process.kill()
             self._gone("did not take the newest points in time and was ended")
-        elif self._keep:
-            process.hang_up()
-            process.ends()  # this is a daemon thread: whoever keeps the window open keeps nothing else waiting
         else:
             process.hang_up()
-            if not process.ends(deadline):
-                self._last_image(process)
+            # of a window that is kept: this is a daemon thread, which keeps nothing else waiting
+            if not process.ends(None if self._keep else deadline) and not self._last_image(process):
+                return
+            process.listen()
+            if process.status and not process.complains():
+                self._report_end(process)
 
-    def _last_image(self, process: DrawingProcess) -> None:
+    def _last_image(self, process: DrawingProcess) -> bool:
+        """Whether the process has ended by itself, once it has had time for what takes long."""
         if process.is_stopped():
             process.kill()
             self._gone("is stopped and was ended; the file lacks the newest points")
-            return
+            return False
         logger.warning("the last plot image is still being drawn; it will be there in a moment")
         if not process.ends(time.monotonic() + TO_FINISH_S):
             process.kill()
             self._gone("took too long to draw the last time and was ended")
+            return False
+        return True
 
     # -- the log ------------------------------------------------------------------------------------------------------
 
@@ -215,7 +221,7 @@ class Feed:
             logger.warning("the plot window cannot be one of Qt (%s); another toolkit is tried", harmless(why))
             return
         self._warned = True
-        if process.status == 0 and self._shows == "window":
+        if process.status == 0 and self._what == "window":
             logger.info("the plot window was closed; training goes on without it")
             return
         how = f"signal {-process.status}" if process.status < 0 else f"exit status {process.status}"
@@ -225,11 +231,12 @@ class Feed:
     def _warn(self, process: DrawingProcess) -> None:
         """Once, that drawing goes wrong in a process that goes on."""
         if not self._warned and process.complains():
-            self._warned = True
-            logger.warning("the plot %s is not up to date: %s", self._shows, harmless(process.last_words()))
+            self._warned, self.shows = True, False
+            logger.warning("the plot %s is not up to date: %s", self._what, harmless(process.last_words()))
 
     def _gone(self, what: str) -> None:
-        logger.warning("the process of the plot %s %s; training goes on without it", self._shows, harmless(what))
+        self.shows = False
+        logger.warning("the process of the plot %s %s; training goes on without it", self._what, harmless(what))
 
     def _forget(self) -> None:
         """In a fork: the process and the pipes are the parent's."""

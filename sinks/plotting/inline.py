@@ -52,6 +52,8 @@ class Inline:
     shown is a line in the log, the first time with its traceback, and is tried again when the next is due.
     """
 
+    shows = True
+
     def __init__(self, output: Output, source: Callable[[], Shown | None], budget: DrawBudget) -> None:
         self._output = output
         self._source = source

@@ -159,6 +159,7 @@ class PlotSink:
             config.smoothing = dict(config.smoothing)
         self._layout = layout_of(config)
         place = Place(**{field.name: getattr(config, field.name) for field in fields(Place)})
+        self._image = None if place.image_path is None else os.path.abspath(place.image_path)
         self._budget = DrawBudget(float(config.draw_budget))
         self._prints_summary = summary
         self._clock = clock
@@ -241,10 +242,12 @@ class PlotSink:
 
     @property
     def written(self) -> list[str]:
-        """The files of this run: those that were saved, and the live image; for the closing summary."""
-        image = self._config.image_path
-        live = [] if image is None or self._interval_of_last is None or not self._speaks else [os.fspath(image)]
-        return [*live, *self._saved]
+        """The files of this run: those that were saved, and the live image, unless it could not be drawn; for the
+        closing summary."""
+        if self._image is None or self._interval_of_last is None or not self._speaks:
+            return list(self._saved)
+        there = self._appearance.shows or os.path.exists(self._image)
+        return [self._image, *self._saved] if there else list(self._saved)
 
     def force_update(self) -> None:
         """Bring the figure up to date and draw it now, whatever the update interval.

@@ -507,6 +507,13 @@ def test_a_copied_model_keeps_its_sink_and_a_pickled_one_gets_a_closed_one(capsy
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("where", [{"display": "image", "image_path": "live.png"}, {"display": lambda figure: None}])
+def test_a_sink_is_pickled_wherever_it_shows_the_figure(where: dict[str, Any]) -> None:
+    other = pickle.loads(pickle.dumps(PlotSink(**where)))
+    fed(other, 2.0)
+    assert other.get_metrics_summary() == {}
+
+
 @pytest.mark.parametrize("width", [None, 80, 48, 20])
 def test_the_summary_leaves_out_columns_rather_than_wrap(width: int | None) -> None:
     sink = fed(PlotSink.moe(8, summary=False), 1.0, math.nan, 0.5)

@@ -297,7 +297,8 @@ class PlotSink:
         return self  # as with the hub: the copy of a model that holds its sink reports to the same sink
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_closed_sink, (self._config,))  # in another process there is nothing to record
+        # in another process there is nothing to record, and nowhere to show it
+        return (_closed_sink, (replace(self._config, display="off", image_path=None),))
 
     # -- parts --------------------------------------------------------------------------------------------------------
 
@@ -404,6 +405,6 @@ def _figure_shower(sink: weakref.ref[PlotSink]) -> Callable[[Callable[[Figure], 
 
 
 def _closed_sink(config: TrainingVisualizerConfig) -> PlotSink:
-    sink = PlotSink(config, display="off", summary=False)
+    sink = PlotSink(config, summary=False)
     sink.close()
     return sink

@@ -615,6 +615,33 @@ def test_while_input_waits_for_an_answer_the_display_holds_still(end: str) -> No
     assert text[-1] == "restored builtin_function_or_method"
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_what_is_printed_right_after_an_answer_is_not_drawn_over(unbuffered: str) -> None:
+    """As an answer of the debugger is: the next frame comes in the middle of it."""
+    code = """
+    visualizer = RichTrainerVisualizer(VisualizationConfig(refresh_per_second=20, table_update_interval=1))
+    visualizer.start(100, "run")
+    for step in range(50):
+        visualizer.update(snapshot(step))
+        time.sleep(0.01)
+    for question in range(3):
+        input("continue? ")
+        sys.stdout.write("the answer")
+        time.sleep(0.3)
+        sys.stdout.write(" is yes\\n")
+    visualizer.close()
+    """
+
+    def answer(master: int, process: subprocess.Popen[bytes], seconds: float) -> None:
+        if not answered:
+            answered.append(os.write(master, b"yes\nyes\nyes\n"))
+
+    answered: list[int] = []
+    outcome = run_on_terminal(code, during=answer, env={"PYTHONUNBUFFERED": unbuffered})
+    assert outcome.status == 0
+    assert outcome.everything.count("the answer is yes") == 3
+
+
 def test_at_the_prompt_of_an_interactive_python_the_line_that_is_typed_is_left_alone() -> None:
     code = """
     import termios, threading, tty

@@ -333,6 +333,9 @@ class Screen:
         """Erase the frame and hold still while ``input`` waits for an answer. On the thread that asks."""
         self._asking, self._asked = asking, True
         if not asking:
+            # at once: a frame would be drawn over the part of a line that had gone to the terminal itself
+            elsewhere = self._prompting or self._yielded or self._fell_back
+            self._redirection.pass_through(elsewhere or not self._ticker.running)
             self.wake()
             return
         locked = False

@@ -9,6 +9,7 @@ import pickle
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -199,6 +200,22 @@ def test_a_full_disk_does_not_end_the_training() -> None:
     assert (result.returncode, result.stderr) == (0, b"")
 
 
+@pytest.mark.fault("B13")
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_once_a_full_disk_has_room_again_the_log_goes_on(tmp_path: Path) -> None:
+    config = VisualizationConfig(refresh_per_second=50, table_update_interval=1)
+    with open(tmp_path / "log", "w") as log, open("/dev/full", "wb") as full:
+        disk = os.dup(log.fileno())
+        with MetricsHub([TerminalSink(config, console=Console(file=log))]) as hub:
+            os.dup2(full.fileno(), log.fileno())
+            hub.emit(TrainingSnapshot(step=0, train_loss=1.0))
+            time.sleep(0.5)
+            os.dup2(disk, log.fileno())
+            hub.emit(TrainingSnapshot(step=1, train_loss=0.5))
+        os.close(disk)
+    assert "step 2" in (tmp_path / "log").read_text()
+
+
 def test_into_what_the_user_captures_himself_nothing_of_the_display_goes() -> None:
     code = """
 import contextlib, io, time
@@ -224,6 +241,7 @@ visualizer.close()
 def test_where_somebody_keeps_what_is_printed_he_gets_the_text_as_well(tmp_path: Path) -> None:
     code = """
 import sys
+import time
 from m.rich_trainer_viz import RichTrainerVisualizer, TrainingSnapshot
 class Tee:
     def __init__(self, real, log):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -23,6 +24,7 @@ from sinks.terminal.tty import Terminal
 
 LINE_WITHIN_S: Final = 0.25
 """How long a block of text in a file waits for the end of a line that the user has begun."""
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Output(Protocol):
@@ -112,7 +114,8 @@ class Pinned:
 
 
 class AsText:
-    """Plain blocks, written by a thread and flushed at once. A stream that is gone ends the output, nothing else.
+    """Plain blocks, written by a thread and flushed at once. A stream that is gone ends the output, nothing else; what
+    a full disk refuses is lost, and the next block is tried again.
 
     The standard streams stay as they are. In a file a block begins on a line of its own, and a line that the user has
     begun is given `LINE_WITHIN_S` to end; where it ends in a pipe is not to be known.
@@ -168,8 +171,8 @@ class AsText:
                 file.flush()
             while data:  # not through the file: what a full disk refuses would wait there and fail again at exit
                 data = data[os.write(descriptor, data) :]
-        except (OSError, ValueError):  # closed pipe, full disk, closed file
-            self._gone = True
+        except (OSError, ValueError) as error:  # closed pipe, full disk, closed file
+            self._gone = getattr(error, "errno", None) not in _FULL
 
 
 def _ends_within_line(descriptor: int) -> bool:

@@ -23,7 +23,7 @@ from m.metrics.snapshot import TrainingSnapshot, snapshot_of
 from sinks.plotting.appearance import Off
 from sinks.plotting.config import MetricConfig, PlotConfig, TrainingVisualizerConfig
 from sinks.plotting.sink import PlotSink
-from sinks.plotting.summary import summary_table
+from sinks.plotting.summary import summary_table, width_of_output
 
 
 def fed(sink: PlotSink, *losses: float, **metrics: Any) -> PlotSink:
@@ -524,6 +524,17 @@ def test_the_summary_leaves_out_columns_rather_than_wrap(width: int | None) -> N
     assert any("1 NaN or inf" in line for line in lines)
     if width in (48, 80):
         assert max(map(len, lines)) <= width
+
+
+@pytest.mark.parametrize(("columns", "width"), [(0, None), (100, 100)])
+def test_a_terminal_that_does_not_say_how_wide_it_is_gets_the_whole_summary(
+    columns: int, width: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of a container, of ``script`` in a job, or of an editor, before anybody has given it a size."""
+    monkeypatch.setattr(os, "get_terminal_size", lambda descriptor: os.terminal_size((columns, 0)))
+    with open(os.devnull, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert width_of_output() == width
 
 
 def test_layers_are_in_the_summary_by_name_and_not_in_the_table() -> None:

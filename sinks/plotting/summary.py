@@ -82,9 +82,9 @@ def summary_table(
 
 
 def width_of_output() -> int | None:
-    """Columns of the terminal that standard output is; None when it is none."""
+    """Columns of the terminal that standard output is; None when it is none, or does not say."""
     try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns
+        return os.get_terminal_size(sys.stdout.fileno()).columns or None
     except (AttributeError, OSError, ValueError):
         return None
 

@@ -181,6 +181,36 @@ def test_into_a_pipe_go_blocks_of_text_and_no_control_code(env: dict[str, str]) 
         assert result.stdout.isascii()
 
 
+class ToLog:
+    """As many put it in place of standard output, Celery and Airflow among them: it can write and flush, no more."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def write(self, text: str) -> None:
+        self.lines += text.splitlines()
+
+    def flush(self) -> None:
+        pass
+
+
+@pytest.mark.fault("D6")
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_into_a_stream_that_hands_on_to_a_log_go_blocks_of_text(rank: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not a dashboard in each call, on each rank."""
+    log = ToLog()
+    monkeypatch.setattr(sys, "stdout", log)
+    monkeypatch.setenv("RANK", rank)
+    with MetricsHub([TerminalSink(VisualizationConfig(table_update_interval=1))]) as hub:
+        hub.start(total_steps=50, description="run")
+        for step in range(50):
+            hub.emit(TrainingSnapshot(step=step, train_loss=1.0))
+    heads = [line for line in log.lines if line.startswith("step ")]
+    assert len(heads) <= 3
+    assert not [line for line in log.lines if "━" in line]
+    assert [head[:10] for head in heads[-1:]] == (["step 50/50"] if rank == "0" else [])
+
+
 @pytest.mark.fault("B12")
 def test_a_reader_that_leaves_does_not_end_the_training() -> None:
     reader, writer = os.pipe()

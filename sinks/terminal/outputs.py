@@ -60,8 +60,13 @@ def output_for(dashboard: Dashboard, console: Console) -> Output:
 
 
 def is_in_memory(console: Console) -> bool:
-    """It is read by the program itself, which looks right after the call that wrote to it."""
-    return console.record or (_descriptor(console.file) is None and not console.is_jupyter)
+    """It is read by the program itself, which looks right after the call that wrote to it.
+
+    A stream without a descriptor alone does not say so: a logger's stand-in for standard output has none either.
+    """
+    if console.record:
+        return True
+    return hasattr(console.file, "getvalue") and _descriptor(console.file) is None and not console.is_jupyter
 
 
 def _descriptor(file: IO[str]) -> int | None:

@@ -746,3 +746,19 @@ def test_a_legend_names_as_many_metrics_as_fit(width: float) -> None:
     assert rows.entries[-1][1] == f"+{len(labels) - named} more"
     fewer = [(line, label) for line, label in lines[: named + 1]]
     assert arranged([*fewer, (Line2D([], []), "+9 more")], width, SCREEN).entries[-1][1] != "+9 more"
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_the_label_of_an_axis_stands_beside_its_numbers_where_a_panel_is_low(again: bool) -> None:
+    """How many numbers there were was decided after their width was measured: a low panel had 5.0 and 7.5, and the
+    label stood where it would have stood beside 4, 6 and 8."""
+    figure = TrainingFigure((2.3, 1.9))
+    plan = Plan(1, 1, (2.3, 1.9), (loss_panel("a"),))
+    for _ in range(2 if again else 1):
+        figure.show(plan, {"a": history_of([3.1, 8.4])})
+    figure.draw()
+    axes = figure.figure.axes[0]
+    numbers = [text for text in axes.get_yticklabels() if text.get_text() and text.get_visible()]
+    shown = [text for text in numbers if axes.get_ylim()[0] <= text.get_position()[1] <= axes.get_ylim()[1]]
+    assert [text.get_text() for text in shown] == ["5.0", "7.5"]
+    assert axes.yaxis.label.get_window_extent().x1 < min(text.get_window_extent().x0 for text in shown)

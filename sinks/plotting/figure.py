@@ -212,24 +212,30 @@ class TrainingFigure:
             for col in range(plan.cols)
         ]
         right = [(_RIGHT_AXIS if there else _RIGHT) * room for there in with_right]
-        numbers = [
-            max((view.numbers_width() for views in self._cells[col :: plan.cols] for view in views), default=0.0)
-            for col in range(plan.cols)
-        ]
-        left = [max(_LEFT * room, width_of_numbers + _LABEL * room) for width_of_numbers in numbers]
-        across = [max(cell - left[col] - right[col], 0.25 * cell) for col in range(plan.cols)]
-        headers = [
-            [view.header(across[index % plan.cols]) for view in views] for index, views in enumerate(self._cells)
-        ]
-        row_headers = [
-            max((parts[0] for parts in headers[row * plan.cols : (row + 1) * plan.cols]), default=0.0)
-            for row in range(plan.rows)
-        ]
-        bottom = edge + (self._style.letters + 4.0 if plan.left_out else 0.0)
         top = height - edge - self._title_row(alerts)
-        # all axes get the same height; in a figure too small for its letters they overlap rather than vanish
-        tall = (top - bottom - sum(row_headers)) / plan.rows - (_BELOW + _ABOVE) * room
-        tall = max(tall, 0.2 * height / plan.rows)
+        bottom = edge + (self._style.letters + 4.0 if plan.left_out else 0.0)
+        numbers = self._numbers(plan)
+        for _ in range(2):  # how many numbers there are, and so how wide they are, depends on the height left for them
+            left = [max(_LEFT * room, width_of_numbers + _LABEL * room) for width_of_numbers in numbers]
+            across = [max(cell - left[col] - right[col], 0.25 * cell) for col in range(plan.cols)]
+            headers = [
+                [view.header(across[index % plan.cols]) for view in views] for index, views in enumerate(self._cells)
+            ]
+            row_headers = [
+                max((parts[0] for parts in headers[row * plan.cols : (row + 1) * plan.cols]), default=0.0)
+                for row in range(plan.rows)
+            ]
+            # all axes get the same height; in a figure too small for its letters they overlap rather than vanish
+            tall = (top - bottom - sum(row_headers)) / plan.rows - (_BELOW + _ABOVE) * room
+            tall = max(tall, 0.2 * height / plan.rows)
+            for views, parts in zip(self._cells, headers, strict=True):
+                lower = [_LOWER_PART * tall for _ in parts[1:]]
+                upper = tall - sum(lower) - sum(parts[1:]) - _PARTS_APART * len(lower)
+                for view, its in zip(views, [upper, *lower], strict=True):
+                    view.limit_numbers(its)
+            before, numbers = numbers, self._numbers(plan)
+            if numbers == before:
+                break
         y = top
         for row in range(plan.rows):
             y -= _ABOVE * room + row_headers[row] + tall
@@ -239,16 +245,21 @@ class TrainingFigure:
                     break
                 x, wide = edge + col * cell + left[col], across[col]
                 label_at = numbers[col] + _BEFORE_NUMBERS * room
-                upper, *lower = self._cells[index]
+                uppermost, *others = self._cells[index]
                 below = 0.0
-                for view, header in zip(lower, headers[index][1:], strict=True):
+                for view, header in zip(others, headers[index][1:], strict=True):
                     view.place((x, y, wide, _LOWER_PART * tall), (width, height), header, label_at)
                     below = _LOWER_PART * tall + header + _PARTS_APART
                 rect = (x, y + below, wide, max(tall - below, 1.0))
-                upper.place(rect, (width, height), row_headers[row], label_at)
+                uppermost.place(rect, (width, height), row_headers[row], label_at)
             y -= _BELOW * room
         if self._said.new("title at", left[0], width, height):
             self._title.set_position(((edge + left[0]) / width, (height - edge - self._title_size) / height))
+
+    def _numbers(self, plan: Plan) -> list[float]:
+        """Of each column of panels the width in points of the widest numbers on a left-hand axis."""
+        columns = [self._cells[col :: plan.cols] for col in range(plan.cols)]
+        return [max((view.numbers_width() for views in cells for view in views), default=0.0) for cells in columns]
 
     def _write(self, plan: Plan, title: str, alerts: Sequence[tuple[int, str]]) -> None:
         width, height = (72.0 * side for side in self.figure.get_size_inches())

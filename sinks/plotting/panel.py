@@ -47,6 +47,7 @@ class PanelView:
         self._said = Said()
         self._values: dict[bool, Limits] = {}  # the range of each vertical axis, where it has room to grow
         self._numbers_width = 0.0
+        self._most_numbers = 6
         self._plan: Panel | None = None
         self._lines: dict[str, Line2D] = {}
         self._averages: dict[str, Line2D] = {}
@@ -193,13 +194,22 @@ class PanelView:
             self._remark_text = f"{average_label(averaged[0]) if len(factors) == 1 else 'EMA'}, raw faint"
         return entries
 
+    def limit_numbers(self, height: float) -> None:
+        """Leave as many numbers on the vertical axes as ``height`` points have room for."""
+        self._most_numbers = int(height / (2.2 * self._style.letters))
+        for axes in (self.axes, self._right):
+            if axes is not None:
+                limit_ticks(axes.yaxis, self._most_numbers)
+
     def numbers_width(self) -> float:
         """Width in points of the numbers on the left-hand axis."""
         if self.steps is None:
             return 0.0
         axis = self.axes.yaxis
         low, high = (float(limit) for limit in axis.get_view_interval())
-        if self._said.new("numbers", low, high, self._scale, None if self._heat is None else self._heat.ids):
+        ids = None if self._heat is None else self._heat.ids
+        if self._said.new("numbers", low, high, self._scale, ids, self._most_numbers):
+            limit_ticks(axis, self._most_numbers)
             ticks = [tick for tick in axis.get_majorticklocs() if low <= tick <= high]
             texts = axis.get_major_formatter().format_ticks(ticks)
             self._numbers_width = max((width_of(text, self._style.letters) for text in texts), default=0.0)
@@ -218,9 +228,6 @@ class PanelView:
             shift = ScaledTranslation(-label_at / 72.0, 0.0, self._figure.dpi_scale_trans)
             self.axes.yaxis.set_label_coords(0.0, 0.5, transform=self.axes.transAxes + shift)
         limit_ticks(self.axes.xaxis, int(width / (4.0 * self._style.letters)))
-        for axes in (self.axes, self._right):
-            if axes is not None:
-                limit_ticks(axes.yaxis, int(height / (2.2 * self._style.letters)))
         if self._second is not None:
             self._second.show(width)
         lift = header - self._above - (self._style.title_row if self._plan.title else 0.0)

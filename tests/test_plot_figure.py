@@ -7,6 +7,7 @@ import logging
 import math
 from array import array
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import matplotlib
@@ -746,6 +747,14 @@ def test_a_legend_names_as_many_metrics_as_fit(width: float) -> None:
     assert rows.entries[-1][1] == f"+{len(labels) - named} more"
     fewer = [(line, label) for line, label in lines[: named + 1]]
     assert arranged([*fewer, (Line2D([], []), "+9 more")], width, SCREEN).entries[-1][1] != "+9 more"
+
+
+def test_a_single_curve_whose_name_is_the_title_needs_no_legend_but_beside_its_average() -> None:
+    series = Series("fid", "fid", "#0072B2")
+    alone = drawn(Panel("fid", "", (series,)), {"fid": history_of([3, 2, 1])}).figure.axes[0]
+    assert (alone.get_title(), legend_texts(alone)) == ("fid", [])
+    averaged = drawn(Panel("fid", "", (replace(series, smoothing=0.9),)), {"fid": history_of([3, 2, 1])})
+    assert legend_texts(averaged.figure.axes[0]) == ["fid", "EMA 0.9"]
 
 
 @pytest.mark.parametrize("again", [False, True])

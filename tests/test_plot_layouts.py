@@ -79,7 +79,7 @@ def test_a_custom_config_is_what_the_document_says() -> None:
         ("f1_score", 0, "red"),
         ("learning_rate", 1, "green"),
     ]
-    assert [plot.ylabel for plot in config.plots] == ["score", "learning_rate"]
+    assert [plot.ylabel for plot in config.plots] == ["score", ""]
     assert {plot.yscale for plot in config.plots} == {"linear"}
 
 
@@ -102,7 +102,7 @@ def test_a_custom_config_that_cannot_be_read(arguments: tuple, message: str) -> 
     ("names", "label"),
     [
         ([], ""),
-        (["temperature"], "temperature"),
+        (["temperature"], ""),
         (["task1_loss", "task2_loss"], "loss"),
         (["task1_accuracy", "f1_score"], "score"),
         (["gpu_temp", "cpu_temp"], "temp"),
@@ -206,15 +206,24 @@ def test_a_panel_for_each_kind_of_metric() -> None:
     assert [(panel.title, names_in(panel), panel.yscale) for panel in plan.panels] == [
         ("Loss", ["train_loss", "val_loss"], "log"),
         ("Score", ["train/accuracy", "val/accuracy"], "linear"),
-        ("Learning rate", ["learning_rate"], "log"),
-        ("Norm", ["gradient_norm"], "log"),
-        ("Throughput", ["samples_per_sec"], "linear"),
-        ("Memory", ["gpu_memory_mb"], "linear"),
+        ("learning_rate", ["learning_rate"], "log"),
+        ("gradient_norm", ["gradient_norm"], "log"),
+        ("samples_per_sec", ["samples_per_sec"], "linear"),
+        ("gpu_memory_mb", ["gpu_memory_mb"], "linear"),
         ("temperature", ["temperature"], "linear"),
     ]
     assert (plan.rows, plan.cols) == (3, 3)
     assert plan.panels[0].series[1].color == CYCLE[0]
     assert plan.panels[0].series[1].tone
+
+
+def test_nothing_is_said_twice_of_a_panel() -> None:
+    """A panel of one metric said its name three times, as title, in the legend and at the axis."""
+    panels = automatic("loss_g", "loss_d", "fid", "learning_rate", "samples_per_sec").panels
+    assert [(panel.title, panel.ylabel) for panel in panels] == [
+        *(("Loss", ""), ("learning_rate", ""), ("samples_per_sec", "samples/s"), ("fid", "")),
+    ]
+    assert [panel.title for panel in automatic("val_reward", "reward").panels] == ["reward"]
 
 
 def test_nine_panels_at_most_and_the_rest_is_named() -> None:
@@ -332,7 +341,7 @@ def test_memory_is_measured_in_the_unit_of_its_name_or_in_a_larger_one() -> None
     memory = automatic("gpu_memory_mb").panels[0]
     assert (memory.ylabel, memory.larger) == ("MB", (1000.0, "GB"))
     assert automatic("cpu_memory_gib").panels[0].ylabel == "GiB"
-    assert automatic("gpu_memory").panels[0].ylabel == "memory"
+    assert automatic("gpu_memory").panels[0].ylabel == ""
 
 
 # -- experts by layer
@@ -364,7 +373,7 @@ def test_layers_are_a_map_of_their_variation_over_the_balance_of_all(n_experts: 
 def test_without_a_configuration_layers_share_one_panel() -> None:
     names = [f"{kind}/{layer}" for layer in range(100) for kind in ("load_cv", "dead_experts")]
     plan = automatic("train_loss", "load_balance", *names)
-    assert [panel.title for panel in plan.panels] == ["Loss", "Expert utilization"]
+    assert [panel.title for panel in plan.panels] == ["train_loss", "Expert utilization"]
     assert plan.panels[1].heat_map is not None
     assert len(plan.panels[1].heat_map.experts) == 100
     assert plan.left_out == ()

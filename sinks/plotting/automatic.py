@@ -8,7 +8,7 @@ from typing import Final
 from m.metrics.named import SETTING_FIELDS, expert_of
 from sinks.plotting.colors import CYCLE
 from sinks.plotting.config import DEFAULT_FIGURE_SIZE, DEFAULT_GRID, PlotConfig, TrainingVisualizerConfig
-from sinks.plotting.layouts import common_label, painted, panel_of, size_of, smoothed
+from sinks.plotting.layouts import painted, panel_of, size_of, smoothed
 from sinks.plotting.moe import experts_panel, throughput_panel
 from sinks.plotting.naming import kind_of, without_role, words
 from sinks.plotting.plan import Panel, Plan
@@ -96,12 +96,13 @@ def _panel(group: str, names: list[str]) -> Panel:
         plot = PlotConfig("Expert utilization", "load", color_cycle=cycle)
         return experts_panel(plot, names, n_experts or None)
     if group == "throughput":
-        return throughput_panel(PlotConfig("Throughput", "samples/s", color_cycle=cycle), names)
+        title = names[0] if len(names) == 1 else "Throughput"
+        return throughput_panel(PlotConfig(title, "samples/s", color_cycle=cycle), names)
     kind = group.split()[0] if group.startswith("memory") else group
+    unit = _UNITS.get(words(names[0])[-1]) if kind == "memory" else None
+    # the title is the name of a single metric; what it says is not said again at the axis
+    title = names[0] if len(names) == 1 else _TITLES.get(kind) or without_role(names[0])
+    plot = PlotConfig(title, unit or "", yscale="log" if kind in _LOG else "linear")
     if kind in _TITLES:
-        unit = _UNITS.get(words(names[0])[-1]) if kind == "memory" else None
-        label = _TITLES[kind].lower() if unit is None else unit
-        plot = PlotConfig(_TITLES[kind], label, yscale="log" if kind in _LOG else "linear")
         return panel_of(plot, painted(names), larger=_LARGER.get(unit or ""), log_while_positive=True)
-    title = names[0] if len(names) == 1 else without_role(names[0])
-    return panel_of(PlotConfig(title, common_label(names)), painted(names))
+    return panel_of(plot, painted(names))

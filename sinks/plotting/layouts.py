@@ -208,11 +208,10 @@ def custom_config(
 
 
 def common_label(names: Sequence[str]) -> str:
-    """What the vertical axis of these metrics measures, as far as their names agree: ``loss`` for a_loss and b_loss."""
-    if not names:
+    """What the vertical axis of these metrics measures, as far as their names agree: ``loss`` for a_loss and b_loss.
+    Nothing for a single one, whose name stands above the panel."""
+    if len(names) < 2:
         return ""
-    if len(names) == 1:
-        return names[0]
     kinds = {kind_of(str(name)) for name in names}
     if len(kinds) == 1 and kinds <= {"loss", "error", "score", "perplexity"}:
         return str(kinds.pop())

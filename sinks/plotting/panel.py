@@ -170,7 +170,9 @@ class PanelView:
             entries = self._entries([each for each in self._plan.series if each.right is right])
             if not right and self._fair.get_visible():
                 entries.append((self._fair, "fair share"))
-            self._legends[right] = arranged(entries if self._plan.legend else [], width, self._style)
+            if [label for _, label in entries] == [self._plan.title] or not self._plan.legend:
+                entries = []  # of a single curve the title is the name
+            self._legends[right] = arranged(entries, width, self._style)
         left, right_rows = self._legends[False], self._legends[True]
         beside = max(left.rows, right_rows.rows) <= 1 and left.width + right_rows.width + 16.0 <= width
         self._stacked = bool(left.rows and right_rows.rows) and not beside

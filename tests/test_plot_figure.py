@@ -771,3 +771,13 @@ def test_the_label_of_an_axis_stands_beside_its_numbers_where_a_panel_is_low(aga
     shown = [text for text in numbers if axes.get_ylim()[0] <= text.get_position()[1] <= axes.get_ylim()[1]]
     assert [text.get_text() for text in shown] == ["5.0", "7.5"]
     assert axes.yaxis.label.get_window_extent().x1 < min(text.get_window_extent().x0 for text in shown)
+
+
+@pytest.mark.parametrize(
+    ("title", "shown"), [("Expert utilization", "Expert…"), ("decoder_layer_11_out_proj_norm", "dec…orm")]
+)
+def test_a_title_keeps_its_first_words_and_a_name_both_its_ends(title: str, shown: str) -> None:
+    """ "Expert utilization" stood over a panel of a paper as "Exp…ion"."""
+    figure = TrainingFigure((1.9, 1.9))
+    figure.show(Plan(1, 1, (1.9, 1.9), (Panel(title, "load", (Series("a", "a", "#0072B2"),)),)), {"a": history_of([1])})
+    assert figure.figure.axes[0].get_title() == shown

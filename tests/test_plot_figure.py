@@ -781,3 +781,12 @@ def test_a_title_keeps_its_first_words_and_a_name_both_its_ends(title: str, show
     figure = TrainingFigure((1.9, 1.9))
     figure.show(Plan(1, 1, (1.9, 1.9), (Panel(title, "load", (Series("a", "a", "#0072B2"),)),)), {"a": history_of([1])})
     assert figure.figure.axes[0].get_title() == shown
+
+
+def test_an_axis_that_counts_has_whole_numbers() -> None:
+    """One dead expert had numbers for half a one."""
+    series = (Series("load_balance", "a", "#0072B2"), Series("dead_experts", "b", "#D55E00", right=True))
+    panel = Panel("Experts", "balance", series, right=RightAxis("dead", from_zero=True, whole=True))
+    histories = {"load_balance": history_of([0.9, 0.8]), "dead_experts": history_of([0, 1])}
+    right = drawn(panel, histories).figure.axes[1]
+    assert [text.get_text() for text in right.get_yticklabels()][:2] == ["0", "1"]

@@ -115,7 +115,8 @@ def _layers_panel(plot: PlotConfig, names: Sequence[str], layers: Sequence[tuple
     series = [replace(each, label=_OVER_LAYERS[each.name]) for each in painted(present, plot.color_cycle)]
     label = "load balance"
     if "dead_experts" in present:
-        below = panel_of(plot, **_split(series, ["dead_experts"], "dead", from_zero=True), title="", ylabel=label)
+        split = _split(series, ["dead_experts"], "dead", from_zero=True, whole=True)
+        below = panel_of(plot, **split, title="", ylabel=label)
     else:
         below = panel_of(plot, series, title="", ylabel=label)
     heat_map = HeatMap(tuple(layers), len(layers), tuple(f"dead_experts/{layer}" for layer, _ in layers))
@@ -152,9 +153,10 @@ def _split(
     *,
     from_zero: bool = False,
     headroom: float = 0.0,
+    whole: bool = False,
 ) -> dict[str, Any]:
     """The fields of a panel that has the series called ``names`` on its right-hand axis."""
     split = tuple(replace(each, right=each.name in names) for each in series)
     colors = {each.color for each in split if each.right}
-    axis = RightAxis(label, colors.pop() if len(colors) == 1 else None, from_zero, headroom)
+    axis = RightAxis(label, colors.pop() if len(colors) == 1 else None, from_zero, headroom, whole)
     return {"series": split, "right": axis}

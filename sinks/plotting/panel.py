@@ -281,7 +281,7 @@ class PanelView:
             self._right = self.axes.twinx()
             dress(self._right, self._style, right=True)
             self._right.patch.set_visible(False)
-            set_value_ticks(self._right.yaxis, "linear")
+            set_value_ticks(self._right.yaxis, "linear", whole=plan.right.whole)
             self._said.forget("value ticks at right", "words")
         for name, series in wanted.items():
             axes = self._right if series.right and self._right is not None else self.axes

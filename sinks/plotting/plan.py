@@ -49,6 +49,8 @@ class RightAxis:
     from_zero: bool = False
     headroom: float = 0.0
     """Part of the range left empty at the top, so that curves of the same shape do not lie on those of the left."""
+    whole: bool = False
+    """Whether it counts things, so that no number stands between two whole ones."""
 
 
 @dataclass(slots=True, frozen=True)

@@ -117,8 +117,9 @@ def limit_ticks(axis: Axis, most: int) -> None:
         locator.most = most
 
 
-def set_value_ticks(axis: Axis, scale: str, linear_below: float = 1.0) -> None:
-    """A value axis of the scale that it has already; ``linear_below`` is that of a symlog scale."""
+def set_value_ticks(axis: Axis, scale: str, linear_below: float = 1.0, *, whole: bool = False) -> None:
+    """A value axis of the scale that it has already; ``linear_below`` is that of a symlog scale, and a linear one may
+    have ``whole`` numbers alone."""
     if scale == "log":
         axis.set_major_locator(LogTicks())
         axis.set_minor_locator(LogTicks(between=True))
@@ -129,6 +130,6 @@ def set_value_ticks(axis: Axis, scale: str, linear_below: float = 1.0) -> None:
         axis.set_major_locator(SymlogTicks(linear_below))
         axis.set_major_formatter(StepNumbers())
     else:
-        axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
+        axis.set_major_locator(MaxNLocator(nbins=6, integer=whole, steps=[1, 2, 2.5, 5, 10]))
         axis.set_major_formatter(AlikeNumbers())
     axis.set_minor_locator(NullLocator())

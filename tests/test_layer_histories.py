@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from m.metrics.layers import AT_ONCE, MOST_LAYERS, SHARE, LayerHistories, layer_of
+from m.metrics.layers import AT_ONCE, MOST_LAYERS, SHARE, LayerHistories, layer_of, told_apart
 from m.metrics.named import NamedHistories
 from m.metrics.snapshot import TrainingSnapshot
 
@@ -112,3 +112,19 @@ def test_the_layer_is_read_off_a_name() -> None:
     assert layer_of("dead_experts/blocks/3") == ("dead_experts", "blocks/3")
     assert layer_of("dead_experts") is None
     assert layer_of("my_load_cv/3") is None
+
+
+@pytest.mark.parametrize(
+    ("names", "apart"),
+    [
+        (["a.0.b", "a.1.b"], ["0", "1"]),
+        (["a.0.b", "a.0"], ["0.b", "0"]),
+        (["a.0", "b.0"], ["a", "b"]),
+        (["a.0", "a.0"], ["0", "0"]),
+        (["a.0"], ["a.0"]),
+        (["0", "head", ""], ["0", "head", ""]),
+        ([], []),
+    ],
+)
+def test_names_are_told_apart(names: list[str], apart: list[str]) -> None:
+    assert told_apart(names) == apart

@@ -29,7 +29,7 @@ from sinks.plotting.limits import padded, symlog_threshold
 from sinks.plotting.plan import MOST_ALERTS, HeatMap, Panel, Plan, RightAxis, Series
 from sinks.plotting.points import FARTHEST, points_of
 from sinks.plotting.styles import SCREEN
-from sinks.plotting.text import shortened, tick_text, tick_texts, told_apart, visible
+from sinks.plotting.text import shortened, tick_text, tick_texts, visible
 from sinks.plotting.ticks import LogTicks
 
 NASTY = [
@@ -516,22 +516,6 @@ def test_of_the_names_of_layers_what_differs_is_seen() -> None:
     histories = {f"{kind}/{name}": history_of([0.1]) for name in names for kind in ("load_cv", "dead_experts")}
     axes = drawn(layer_panel(*names), histories).figure.axes[0]
     assert [text.get_text() for text in axes.get_yticklabels() if text.get_text()] == ["0", "2", "4", "6"]
-
-
-@pytest.mark.parametrize(
-    ("names", "apart"),
-    [
-        (["a.0.b", "a.1.b"], ["0", "1"]),
-        (["a.0.b", "a.0"], ["0.b", "0"]),
-        (["a.0", "b.0"], ["a", "b"]),
-        (["a.0", "a.0"], ["0", "0"]),
-        (["a.0"], ["a.0"]),
-        (["0", "head", ""], ["0", "head", ""]),
-        ([], []),
-    ],
-)
-def test_names_are_told_apart(names: list[str], apart: list[str]) -> None:
-    assert told_apart(names) == apart
 
 
 def test_a_map_of_experts_can_become_one_of_layers_and_back() -> None:

@@ -101,6 +101,18 @@ def test_each_layer_has_a_row_with_its_strip_and_numbers() -> None:
     ]
 
 
+def test_layers_are_called_what_tells_them_apart() -> None:
+    """In the narrow column of a wide screen ``model.layers.3.mlp`` and all others were ``model….mlp``."""
+    given = by_layer({f"model.layers.{layer}.mlp": [1, 1, 1, int(layer != 9)] for layer in (8, 9, 10)})
+    course = LoadCourse()
+    course.see(given)
+    course.see(by_layer({label: dict(loads) for label, loads in given.items()}))
+    full, _, one, _ = experts(given, 41, DEFAULT, course=course, past=over_time(course, 41, DEFAULT, 8))
+    rows = [row.split()[0] for row in texts(full)[1:]]
+    assert rows == ["8", "9", "10", "imbalance", "8", "9", "10"]
+    assert texts(one)[0].startswith(" experts  9 ")
+
+
 def test_where_not_all_layers_fit_the_worst_come_first() -> None:
     given = some_layers(100, 64, ((99, 3), (50, 7), (50, 9)))
     title, *rows = texts(experts(given, 80, DEFAULT)[0])

@@ -6,7 +6,7 @@ Nothing here knows how, or whether, they are shown. The indicators are those of 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from m.metrics.experts import ExpertBalance, expert_balance
@@ -32,6 +32,17 @@ def layer_of(name: str) -> tuple[str, str] | None:
     None when ``name`` is no such name."""
     match = _LAYER.fullmatch(name)
     return None if match is None else (match[1], match[2])
+
+
+def told_apart(names: Sequence[str]) -> list[str]:
+    """``names`` without what all of them begin and end with, as parts between dots: ``0``, ``1`` for ``layers.0.mlp``,
+    ``layers.1.mlp``. Of each at least one part stays; a single one stays as it is."""
+    parts = [name.split(".") for name in names]
+    for end in (0, -1):
+        while len(parts) > 1 and min(map(len, parts)) > 1 and len({each[end] for each in parts}) == 1:
+            for each in parts:
+                del each[end]
+    return [".".join(each) for each in parts]
 
 
 class LayerHistories:

@@ -20,13 +20,14 @@ from m.metrics import buckets
 from m.metrics.buckets import Mask
 from m.metrics.experts import DEAD_UNDER
 from m.metrics.history import History
+from m.metrics.layers import told_apart
 from sinks.plotting.dress import new_axes
 from sinks.plotting.glyphs import drawable, plain
 from sinks.plotting.lines import FRONT
 from sinks.plotting.plan import HeatMap
 from sinks.plotting.points import Floats, Indices, older_buckets
 from sinks.plotting.styles import Style
-from sinks.plotting.text import tick_text, told_apart
+from sinks.plotting.text import tick_text
 
 MOST_COLUMNS: Final = 700
 _NOT_GIVEN: Final = "#D9D9D9"

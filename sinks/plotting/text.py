@@ -31,17 +31,6 @@ def shortened(text: str, longest: int) -> str:
     return text[: longest - 1 - tail] + "…" + (text[-tail:] if tail else "")
 
 
-def told_apart(names: Sequence[str]) -> list[str]:
-    """``names`` without what all of them begin and end with, as parts between dots: ``0``, ``1`` for ``layers.0.mlp``,
-    ``layers.1.mlp``. Of each at least one part stays; a single one stays as it is."""
-    parts = [name.split(".") for name in names]
-    for end in (0, -1):
-        while len(parts) > 1 and min(map(len, parts)) > 1 and len({each[end] for each in parts}) == 1:
-            for each in parts:
-                del each[end]
-    return [".".join(each) for each in parts]
-
-
 def _escaped(char: str) -> str:
     category = unicodedata.category(char)
     if category in ("Zl", "Zp") or category[0] == "C":

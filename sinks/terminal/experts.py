@@ -20,6 +20,7 @@ from m.metrics.experts import (
     relative_loads,
     share,
 )
+from m.metrics.layers import told_apart
 from m.metrics.loads import is_by_layer, numbers_in
 from sinks.terminal.load_course import LoadCourse
 from sinks.terminal.look import PLAIN, Look, Row, Span
@@ -214,10 +215,11 @@ def _by_layer(
     notes = [*_moved(course), effective, f"{layers} of {each}", cv]
     notes += [f"overloaded {whole.overloaded}"] if whole.overloaded else []
     title = rule("experts", [*notes, dead], width, look)
-    table = _LayerRows(utilization, whole, width, look)
+    names = dict(zip(utilization, map(safe, told_apart([str(label) for label in utilization])), strict=True))
+    table = _LayerRows(utilization, whole, names, width, look)
     worst = whole.worst_first()[0][0]
     tail = [(f"  cv {whole.cv:.2f}", PLAIN), (f"  dead {whole.dead or 'none'}", look.worse if whole.dead else PLAIN)]
-    label = fit(safe(str(worst)), min(cell_len(safe(str(worst))), 8), look.glyphs.ellipsis) + " "
+    label = fit(names[worst], min(cell_len(names[worst]), 8), look.glyphs.ellipsis) + " "
     one = _line(utilization[worst], label, tail, width, look)
     return title, table.rows(most_rows), table.rows(2), one
 
@@ -227,12 +229,16 @@ class _LayerRows:
     are many and their strips short, several stand in one row."""
 
     def __init__(
-        self, utilization: Mapping[Any, Mapping[int, float]], whole: LayersBalance, width: int, look: Look
+        self,
+        utilization: Mapping[Any, Mapping[int, float]],
+        whole: LayersBalance,
+        names: Mapping[Label, str],
+        width: int,
+        look: Look,
     ) -> None:
-        self._utilization, self._whole, self._width, self._look = utilization, whole, width, look
+        self._utilization, self._whole, self._names, self._width, self._look = utilization, whole, names, width, look
         largest = max(len(loads) for loads in utilization.values())
-        labels = [cell_len(safe(str(label))) for label in utilization]
-        self._labels = min(max(labels), _LONGEST_LABEL, max(width // 4, 2))
+        self._labels = min(max(map(cell_len, names.values())), _LONGEST_LABEL, max(width // 4, 2))
         self._digits = len(str(largest))
         self._effective = len(f"{largest:.1f}") if width >= 60 else 0
         self._tail = 7 + (7 if width >= 60 else 3) + self._digits
@@ -262,8 +268,8 @@ class _LayerRows:
 
     def _cell_of(self, label: Label, balance: ExpertBalance | None) -> Row:
         look = self._look
-        text = fit(safe(str(label)), self._labels, look.glyphs.ellipsis)
-        if isinstance(label, int):
+        text = fit(self._names[label], self._labels, look.glyphs.ellipsis)
+        if self._names[label].isdecimal():
             text = text.strip().rjust(self._labels)
         codes = load_codes(self._utilization[label], self._strip)
         head: Row = ((f" {text} ", PLAIN), *spans(codes, look), (" " * (self._strip - len(codes)), PLAIN))

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from m.metrics.experts import LayersBalance, balance_by_layer, load_change
+from m.metrics.layers import told_apart
 from m.metrics.loads import is_by_layer
 from sinks.terminal.strips import MISSING, layer_code, load_codes, worst_load
 from sinks.terminal.trends import Direction, direction
@@ -48,16 +49,18 @@ class LoadCourse:
         self._add(_row_codes(utilization, balance))
 
     def rows(self, cells: int, most: int) -> list[tuple[str, bytes]]:
-        """Label and codes of each row, the newest moment last: at most ``most`` rows of at most ``cells`` codes."""
+        """Name and codes of each row, the newest moment last: at most ``most`` rows of at most ``cells`` codes."""
         slots = self._slots
         group = -(-len(slots) // max(cells, 1))
         moments = [_worst(slots[at : at + group]) for at in range(0, len(slots), group)]
         together = max(-(-len(self._labels) // max(most, 1)), 1)
+        names = told_apart(self._labels)
         rows = []
         for at in range(0, len(self._labels), together):
             labels = self._labels[at : at + together]
             codes = bytes([max([moment.get(label, MISSING) for label in labels], key=worst_load) for moment in moments])
-            rows.append((labels[0] if len(labels) == 1 else f"{labels[0]}-{labels[-1]}", codes))
+            its = names[at : at + together]
+            rows.append((its[0] if len(its) == 1 else f"{its[0]}-{its[-1]}", codes))
         return rows
 
     def _add(self, codes: dict[str, int]) -> None:

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from m.metrics.alerts import Alert
 from m.metrics.run import Run
-from m.metrics.snapshot import TrainingSnapshot
+from m.metrics.snapshot import TrainingSnapshot, snapshot_of
 from m.metrics.system import Machine
 from sinks.terminal.config import VisualizationConfig
 from sinks.terminal.dashboard import ALERTED_EVERY_S, PAST_EVERY_S, Dashboard
@@ -464,3 +464,15 @@ def test_progress_without_any_metric_invents_none() -> None:
     lines = shown.lines()
     assert "train_loss" not in "\n".join(lines)
     assert [line.split()[1] for line in lines if line.startswith("──")] == ["steps/s", "speed"]  # the first is a curve
+
+
+def test_where_custom_metrics_are_all_there_is_they_have_the_headings_and_the_step() -> None:
+    """A GAN or an agent that has no `train_loss` has no status, and its columns had no headings."""
+    shown = Shown()
+    shown.take(*(snapshot_of({"loss_g": 0.7, "loss_d": 0.6, "fid": 80.0 - step}, step) for step in range(51)))
+    (heading,) = (line for line in shown.lines() if line.startswith("── metrics"))
+    assert heading.startswith("── metrics · step  50 ─")
+    assert re.search(r"history ─+ last 32 ─+ best ─+ step$", heading.replace("  step", " ─ step"))
+    with_status = Shown()
+    with_status.take(*(snapshot(step) for step in range(51)))
+    assert re.search(r"^── metrics ─+$", with_status.text(), re.MULTILINE)

@@ -317,7 +317,8 @@ class Dashboard:
         if not parts["custom"][0] or self.custom.failed:
             beside = ("experts", "performance") if right else ()
             room = height - sum(len(levels[0]) for name, levels in parts.items() if name not in beside)
-            parts["metrics"] = groups.metrics(known, room, state, self._trends, columns, sparks, look)
+            alone = not parts["status"][0]
+            parts["metrics"] = groups.metrics(known, room, state, self._trends, columns, sparks, look, alone=alone)
         return parts
 
     def _experts(self, view: View, width: int, tall: int) -> Levels:

@@ -42,8 +42,6 @@ def status(
 ) -> Levels:
     """Losses with their best so far, learning rate and, if wanted, ``gradient_norm``; a word where expert utilization
     was wanted and never given."""
-    step = state.view.snapshot.step if state.view is not None else state.run.initial_step
-    title = heading("status", f" {look.glyphs.dot} step {numbers.step(step).rjust(digits_of(state))}", columns, look)
     lines: list[Line] = []
     courses = state.view.courses if state.view is not None else {}
     for name, course in courses.items():
@@ -57,12 +55,19 @@ def status(
             lines.append(Line(name, value, trends.of(name), state.past.ema(name), since=since, exponent=is_rate))
     if not lines:
         return [[]]  # what was never measured is not shown, not even as missing
+    title = _headed("status", state, columns, look)
     rows = [line_row(line, columns, sparks, look) for line in lines]
     full = [title, *rows]
     if experts_missing:
         dash = line_row(Line("experts", None), columns, sparks, look)[:4]
         full.append(clip((*dash, (" no utilization given", look.dim)), columns.width))
     return [full, [title, *rows], rows, rows[: max(losses, 1)], rows[: min(max(losses, 1), 2)], rows[:1]]
+
+
+def _headed(title: str, state: State, columns: Columns, look: Look) -> Row:
+    """The rule above the first rows: of which step they are, and what the columns say."""
+    step = state.view.snapshot.step if state.view is not None else state.run.initial_step
+    return heading(title, f" {look.glyphs.dot} step {numbers.step(step).rjust(digits_of(state))}", columns, look)
 
 
 def digits_of(state: State) -> int:
@@ -161,10 +166,18 @@ _MOST_METRIC_ROWS: Final = 50  # more are counted; no screen has room for them, 
 
 
 def metrics(
-    known: Mapping[str, Any], room: int, state: State, trends: Trends, columns: Columns, sparks: Sparks, look: Look
+    known: Mapping[str, Any],
+    room: int,
+    state: State,
+    trends: Trends,
+    columns: Columns,
+    sparks: Sparks,
+    look: Look,
+    *,
+    alone: bool = False,
 ) -> Levels:
     """Numbers and short strings by name: one a row with its past where ``room`` rows are enough for that, else in as
-    many columns as fit."""
+    many columns as fit. ``alone``: there is no status above it that heads the columns."""
     showable = [(name, value) for name, value in known.items() if _showable(value)]
     if not showable:
         return [[]]
@@ -172,6 +185,7 @@ def metrics(
     title = rule("metrics", [], width, look)
     if columns.headed and len(showable) <= min(room - 1, _MOST_LINES):
         lines = [_metric_line(name, value, state, trends) for name, value in showable]
+        title = _headed("metrics", state, columns, look) if alone else title
         return [[title, *(line_row(line, columns, sparks, look) for line in lines)], []]
     most_columns = max(width // 20, 1)
     shown = [(safe(name), name, value) for name, value in showable[: _MOST_METRIC_ROWS * most_columns]]

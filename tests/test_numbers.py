@@ -60,6 +60,10 @@ def test_exponents_are_not_padded() -> None:
         (9999.0, "9999.0"),
         (181_230.0, "181.2k"),
         (2.4e6, "2.40M"),
+        (0.53, "0.53"),
+        (1 / 60, "0.0167"),
+        (0.004153, "4.2e-3"),
+        (0.0, "0.00"),
         (None, "-"),
         (math.nan, "nan"),
     ],
@@ -68,7 +72,7 @@ def test_rates_carry_their_magnitude(value: float | None, text: str) -> None:
     assert count(value) == text
 
 
-@pytest.mark.parametrize("power", range(-3, 12))
+@pytest.mark.parametrize("power", range(-9, 12))
 def test_rates_take_six_cells_at_the_most(power: int) -> None:
     assert len(count(9.99951 * 10**power)) <= 7
     assert len(count(1.0 * 10**power)) <= 6

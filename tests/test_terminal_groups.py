@@ -217,3 +217,23 @@ def test_alerts_keep_to_one_row_each() -> None:
     level = groups.alerts(raised, 79, DEFAULT)[0]
     assert len(level) == 3
     assert all(text.startswith(" ! step ") and cell_len(text) <= 79 and "\n" not in text for text in texts(level))
+
+
+@pytest.mark.parametrize(
+    ("per_second", "kept", "name", "text"),
+    [
+        (241_000.0, (), "ms/step", "4.1e-3"),  # it was 0.00
+        (100.0, (), "ms/step", "10.00"),
+        (1 / 60, (), "s/step", "60.00"),  # it was 60.00k ms
+        (0.25, (), "ms/step", "4000.0"),
+        (0.25, ("s/step",), "s/step", "4.00"),
+        (None, ("s/step",), "s/step", "-"),
+        (None, ("ms/step",), "ms/step", "-"),
+    ],
+)
+def test_the_time_of_a_step_has_digits_that_say_something(
+    per_second: float | None, kept: tuple[str, ...], name: str, text: str
+) -> None:
+    rates = ThroughputMetrics(per_second, None, None, None)
+    assert (name, text.rjust(8)) in groups.speed_rows(rates, kept)
+    assert len(groups.speed_rows(rates, kept)) == (2 if per_second else 1)

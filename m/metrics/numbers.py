@@ -61,12 +61,15 @@ def exponent(value: float | None, decimals: int = 2) -> str:
 
 
 def count(value: float | None) -> str:
-    """A rate or a number of things with its magnitude, at most 6 cells: ``3.77``, ``120.5``, ``181.2k``, ``2.4M``."""
+    """A rate or a number of things with its magnitude, at most 6 cells: ``3.77``, ``120.5``, ``181.2k``, ``2.4M``, and
+    ``0.0167`` or ``4.2e-3`` for a small one."""
     if value is None:
         return "-"
     if not math.isfinite(value):
         return "nan" if value != value else ("inf" if value > 0 else "-inf")
     size = abs(value)
+    if 0.0 < size < 0.1:  # fewer than two digits would be left
+        return f"{value:.4f}" if size >= 0.01 else exponent(value, 1)
     for limit, divisor, unit in ((1e4, 1.0, ""), (1e6, 1e3, "k"), (1e9, 1e6, "M"), (1e12, 1e9, "G")):
         if size < limit:
             scaled = value / divisor

@@ -94,13 +94,19 @@ def _loss_line(name: str, course: Course, state: State, trends: Trends) -> Line:
 # -- speed and system ---------------------------------------------------------------------------------------------
 
 
+_LONG_STEP_S: Final = 10.0
+"""A step that takes so long is told in seconds, and then until one takes less than a second."""
+
+
 def speed_rows(rates: ThroughputMetrics, kept: Collection[str] = ("steps/s",)) -> list[tuple[str, str]]:
     """Name and value of each rate that is known, and of those in ``kept``."""
+    step_s = 1.0 / rates.steps_per_second if rates.steps_per_second else None
+    long = "s/step" in kept if step_s is None else step_s >= (1.0 if "s/step" in kept else _LONG_STEP_S)
     known = {
         "steps/s": rates.steps_per_second,
         "samples/s": rates.samples_per_second,
         "tokens/s": rates.tokens_per_second,
-        "ms/step": 1e3 / rates.steps_per_second if rates.steps_per_second else None,
+        "s/step" if long else "ms/step": step_s if long or step_s is None else 1e3 * step_s,
     }
     return [(name, numbers.count(rate).rjust(8)) for name, rate in known.items() if rate is not None or name in kept]
 

@@ -37,7 +37,7 @@ def some_layers(layers: int, count: int, dead: tuple[tuple[int, int], ...] = ())
 def test_experts_are_shown_against_their_fair_share() -> None:
     title, *rows = experts({0: 0.5, 1: 0.25, 2: 0.25, 3: 0.0}, 79, DEFAULT)[0]
     title_text = "".join(text for text, _ in title)
-    for note in ("4 experts", "effective 2.8", "cv 0.71", "overloaded 0", "dead 3"):
+    for note in ("4 experts", "effective 2.8", "cv 0.71", "overloaded #0", "dead #3"):
         assert note in title_text
     cells = "".join(texts(rows))
     assert re.search(r"0 █{10} 0\.500", cells)  # twice the fair share and more: the bar is full
@@ -61,7 +61,7 @@ def test_many_experts_become_a_strip_and_then_one_line() -> None:
     assert len(levels[0]) == 2
     assert texts(levels[0])[1].strip() == "▄" * 7 + "×" + "▄" * 56
     assert len(levels[2]) == 1
-    assert "dead 7" in texts(levels[2])[0]
+    assert "dead #7" in texts(levels[2])[0]
 
 
 def test_strips_of_several_rows_begin_with_the_number_of_their_first_expert() -> None:

@@ -86,10 +86,11 @@ def _effective(effective: float, n: int) -> str:
 
 
 def _ids(word: str, ids: Sequence[int], most: int = 4) -> str:
+    """Which experts they are: a plain number would be taken for how many."""
     if not ids:
         return f"{word} none"
     more = f" +{len(ids) - most}" if len(ids) > most else ""
-    return f"{word} " + ",".join(str(expert) for expert in ids[:most]) + more
+    return f"{word} #" + ",".join(str(expert) for expert in ids[:most]) + more
 
 
 # -- one mapping --------------------------------------------------------------------------------------------------

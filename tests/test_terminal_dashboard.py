@@ -476,3 +476,14 @@ def test_where_custom_metrics_are_all_there_is_they_have_the_headings_and_the_st
     with_status = Shown()
     with_status.take(*(snapshot(step) for step in range(51)))
     assert re.search(r"^── metrics ─+$", with_status.text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("tables", [True, False])
+def test_at_the_end_the_summary_alone_has_the_alerts(tables: bool) -> None:
+    shown = Shown(show_tables=tables)
+    shown.take(*(snapshot(step) for step in range(30)))
+    shown.state.add_alert(Alert(3, "loss_spike", "0.91"))
+    assert shown.text().count("loss spike") == 1
+    shown.dashboard.finish()
+    summary = "\n".join("".join(text for text, _ in row) for row in shown.dashboard.summary(79))
+    assert (shown.text() + summary).count("loss spike") == 1

@@ -191,7 +191,7 @@ class Dashboard:
         """The tables of ``view``, None: of what is due; where more was taken in meanwhile, of as much as that was. Laid
         out again only when something in them changed."""
         if not self.config.show_tables:
-            rows = groups.alerts(self.state.alerts, width, self.look)[0] if self.state.alerts else []
+            rows = self._alerts(width)[0] if self.state.alerts else []
             return rows[-height:] if height > 0 else []
         state = self.state
         rest = (len(state.alerts), state.alerts[-1:], width, height, curves, state.broken, self.finished)
@@ -248,7 +248,7 @@ class Dashboard:
         if view is None or height < 1:
             return []
         left, right = columns_of(width)
-        alerts = groups.alerts(self.state.alerts, width, self.look)
+        alerts = self._alerts(width)
         parts = self._groups(view, left, right, height - len(alerts[0]), console)
         parts["alerts"] = alerts
         wanted = self._curves(view) if curves else []
@@ -257,6 +257,10 @@ class Dashboard:
             return self._panel(wanted[number], width, height)
 
         return (two_columns if right else one_column)(parts, width, height, len(wanted), draw)
+
+    def _alerts(self, width: int) -> Levels:
+        """At the end none: the summary below has them."""
+        return [[]] if self.finished else groups.alerts(self.state.alerts, width, self.look)
 
     def _curves(self, view: View) -> list[tuple[str, ...]]:
         """What is worth a panel of curves, the most important first; a metric, or two that share their axes."""

@@ -112,3 +112,9 @@ def test_a_hostile_description_is_one_visible_piece() -> None:
     assert "\x1b" not in text
     assert "\n" not in text
     assert "a␛[2J␊b[/red]" in text
+
+
+def test_at_the_end_the_bar_has_the_room_of_the_time_that_is_left() -> None:
+    """An agent's million of steps at 40 columns ended without a bar and with the two ends of a name, "PP…h"."""
+    row = progress_row(Progress("PPO", 1_226_753, 1_228_800, 11.0, 0.0, 2e5, 3, finished=True), 39, DEFAULT)
+    assert "".join(text for text, _ in row).rstrip() == " ■ PPO  ━━━━━━━━╸ 1226753/1228800  99%"

@@ -115,14 +115,12 @@ def _percent(progress: Progress) -> str:
 
 
 def _remaining_width(progress: Progress, width: int) -> int:
-    if progress.total is None:
+    if progress.total is None or progress.finished:
         return 0
     return 14 if width >= 60 else 9
 
 
 def _remaining(progress: Progress, cells: int) -> str:
-    if progress.finished:
-        return " " * cells
     if cells < 14:
         return numbers.duration(progress.remaining_s).rjust(cells)
     return f" {numbers.duration(progress.remaining_s):>8} left"

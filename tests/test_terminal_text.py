@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 from rich.cells import cell_len
 
-from sinks.terminal.text import beginning, fit, safe, shorten
+from sinks.terminal.text import beginning, fit, safe, shorten, shortened_apart
 
 DANGEROUS = [
     "\x1b[2J",
@@ -26,6 +26,21 @@ DANGEROUS = [
 
 
 @pytest.mark.fault("D13")
+def test_names_that_a_cut_would_make_the_same_are_told_apart() -> None:
+    names = [f"validation/imagenet_1k/resnet50_top_{k}_accuracy_percent" for k in (1, 5)]
+    assert len({shorten(name, 25) for name in names}) == 1
+    assert shortened_apart([*names, "a"], 25) == ["…top_1_accuracy_percent", "…top_5_accuracy_percent", "a"]
+    norms = [f"decoder.layers.{layer}.mlp.down_proj.grad_norm" for layer in (10, 11)]
+    assert shortened_apart(norms, 18) == ["…10.mlp.d…rad_norm", "…11.mlp.d…rad_norm"]
+
+
+@pytest.mark.parametrize("width", range(1, 40))
+def test_however_alike_names_are_each_has_its_width(width: int) -> None:
+    long, wide, same = "x" * 60, "日本" * 30, "same" * 20
+    names = [f"{long}1{long}", f"{long}2{long}", f"{wide}1", f"{wide}2", same, same]
+    assert all(cell_len(name) <= width for name in shortened_apart(names, width))
+
+
 @pytest.mark.parametrize("text", DANGEROUS)
 def test_nothing_that_could_control_a_terminal_is_left(text: str) -> None:
     shown = safe(f"loss{text}end")

@@ -20,7 +20,7 @@ from sinks.terminal.look import PLAIN, Look, Row, Span
 from sinks.terminal.rows import Levels, arrow, clip, pad, row_width, rule, value_style
 from sinks.terminal.state import State
 from sinks.terminal.table import Columns, Line, Sparks, heading, line_row
-from sinks.terminal.text import beginning, fit, safe, shorten
+from sinks.terminal.text import beginning, fit, safe, shorten, shortened_apart
 from sinks.terminal.trends import Direction, Trends
 
 # -- training status ----------------------------------------------------------------------------------------------
@@ -190,7 +190,11 @@ def metrics(
     width = columns.width
     title = rule("metrics", [], width, look)
     if columns.headed and len(showable) <= min(room - 1, _MOST_LINES):
-        lines = [_metric_line(name, value, state, trends) for name, value in showable]
+        labels = shortened_apart([safe(name) for name, _ in showable], columns.name - 2, look.glyphs.ellipsis)
+        lines = [
+            _metric_line(name, value, label, state, trends)
+            for (name, value), label in zip(showable, labels, strict=True)
+        ]
         title = _headed("metrics", state, columns, look) if alone else title
         return [[title, *(line_row(line, columns, sparks, look) for line in lines)], []]
     most_columns = max(width // 20, 1)
@@ -202,7 +206,11 @@ def metrics(
         if names >= min(longest, _LEAST_NAME):
             break
     names = max(min(names, longest if per_row == 1 else names), 4)
-    cells = [_metric_cell(text, name, value, names, trends, look) for text, name, value in shown]
+    labels = shortened_apart([text for text, _, _ in shown], names, look.glyphs.ellipsis)
+    cells = [
+        _metric_cell(label, name, value, names, trends, look)
+        for label, (_, name, value) in zip(labels, shown, strict=True)
+    ]
     full = _some_metrics(cells, len(showable), per_row, _MOST_METRIC_ROWS, width, look)
     four, two, one = (
         full if len(full) <= rows else _some_metrics(cells, len(showable), per_row, rows, width, look)
@@ -211,11 +219,11 @@ def metrics(
     return [[title, *full], [title, *four], [title, *two], one, []]
 
 
-def _metric_line(name: str, value: Any, state: State, trends: Trends) -> Line:
+def _metric_line(name: str, value: Any, label: str, state: State, trends: Trends) -> Line:
     series = state.past.series.get(name)
     best, at = (None, None) if series is None else (series.best, series.best_step)
     since = None if isinstance(value, str) else state.past.nonfinite_since(name)
-    return Line(name, value, trends.of(name), state.past.ema(name), best, at, since)
+    return Line(name, value, trends.of(name), state.past.ema(name), best, at, since, label=label)
 
 
 def _showable(value: Any) -> bool:

@@ -52,6 +52,8 @@ class Line:
     """The step at which it was measured last, where that is not every step."""
     exponent: bool = False
     """Always written with one, such as a learning rate."""
+    label: str = ""
+    """The name as it fits into its column and is told apart from others; empty: as it comes."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -151,7 +153,7 @@ def line_row(line: Line, columns: Columns, sparks: Sparks, look: Look) -> Row:
     else:
         text = numbers.exponent(value) if line.exponent else numbers.number(value, columns.value)
         text, style = text.rjust(columns.value), value_style(value, look)
-    name = " " + fit(safe(line.name), columns.name - 2, glyphs.ellipsis) + " "
+    name = " " + fit(line.label or safe(line.name), columns.name - 2, glyphs.ellipsis) + " "
     number = text.lstrip()  # a style may underline or reverse: not the space before
     row: list[Span] = [(name + " " * (len(text) - len(number)), PLAIN), (number, style), (" ", PLAIN)]
     row.append(arrow(line.name, line.way, look, value))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import Final
 
 from rich.cells import cell_len, set_cell_size
 
 from m.metrics.text import LONGEST, harmless
+
+_WORD: Final = re.compile(r"[^\W_]+")
 
 
 def safe(text: str) -> str:
@@ -50,6 +55,25 @@ def shorten(text: str, width: int, ellipsis: str = "…") -> str:
     while cell_len(tail) > room // 2:
         tail = tail[1:]
     return head + ellipsis + tail
+
+
+def shortened_apart(names: Sequence[str], width: int, ellipsis: str = "…") -> list[str]:
+    """Each of ``names`` in at most ``width`` cells. Those that cut in the middle would read the same lose their common
+    beginning first: ``…top_1_accuracy`` and ``…top_5_accuracy``."""
+    shown = [shorten(name, width, ellipsis) for name in names]
+    if len(set(shown)) == len(shown):
+        return shown
+    alike: dict[str, list[str]] = {}
+    for name, short in zip(names, shown, strict=True):
+        alike.setdefault(short, []).append(name)
+    for index, name in enumerate(names):
+        others = alike[shown[index]]
+        if len(set(others)) > 1:
+            letters = zip(*others, strict=False)
+            differ = next((at for at, each in enumerate(letters) if len(set(each)) > 1), min(map(len, others)))
+            word = max((at.start() for at in _WORD.finditer(name, 0, differ)), default=0)
+            shown[index] = shorten(ellipsis + name[max(word, differ - width // 3) :], width, ellipsis)
+    return shown
 
 
 def beginning(text: str, width: int, ellipsis: str = "…") -> str:

@@ -85,3 +85,11 @@ def test_a_log_axis_is_named() -> None:
 def test_constants_and_the_farthest_floats_are_drawn(value: float) -> None:
     assert len(texts(past_of(50, **{f"at_{step}": value for step in range(50)}))) == 12
     assert len(texts(past_of(50, at_3=value, at_4=-value))) == 12
+
+
+def test_a_name_is_cut_only_where_the_title_has_no_room() -> None:
+    """Twenty cells were kept free, and filled by the rule, while the name beside them was cut."""
+    past = Past()
+    name = "decoder_layer_11_accuracy"
+    past.add([TrainingSnapshot(0, 1.0, custom_metrics={name: 0.5})], range(1), None)
+    assert texts(past, 40, 8, (name,))[0].startswith(f"── {name} ──")

@@ -158,7 +158,7 @@ def _line(canvas: Canvas, places: Sequence[int], curve: Values, broken: set[int]
 
 def _title(names: Sequence[str], log: bool, width: int, look: Look) -> Row:
     rule = look.glyphs.rule
-    room = (width - 20) // len(names)
+    room = (width - 8 - 4 * len(names)) // len(names)  # besides: the rule at both ends, "log", and the markers
     spans: list[Span] = [(f"{rule}{rule} ", look.dim)]
     for index, name in enumerate(names):
         if index:

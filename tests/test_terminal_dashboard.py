@@ -487,3 +487,12 @@ def test_at_the_end_the_summary_alone_has_the_alerts(tables: bool) -> None:
     shown.dashboard.finish()
     summary = "\n".join("".join(text for text, _ in row) for row in shown.dashboard.summary(79))
     assert (shown.text() + summary).count("loss spike") == 1
+
+
+def test_where_custom_metrics_are_all_there_is_they_go_last() -> None:
+    """At 40 by 15 an agent had two of its seven metrics, and three rows about the memory and the processor."""
+    names = ("reward", "episode_length", "policy_loss", "value_loss", "entropy", "kl", "clip_fraction")
+    shown = Shown()
+    shown.take(*(snapshot_of(dict.fromkeys(names, 0.5), step) for step in range(51)))
+    assert all(name in shown.text(39, 14) for name in names)
+    assert "reward" in shown.text(39, 4)

@@ -40,6 +40,22 @@ _GIVE_WAY: Final = (
     ("status", 5),
 )
 
+# Where there is no status, since no loss is given by its field, the metrics are what a person looks for.
+_METRICS_FIRST: Final = (
+    ("alerts", 1),
+    ("performance", 1),
+    ("metrics", 1),
+    ("custom", 1),
+    ("experts", 1),
+    ("performance", 2),
+    ("metrics", 2),
+    ("experts", 2),
+    ("custom", 2),
+    ("experts", 3),
+    ("metrics", 3),
+    ("metrics", 4),
+)
+
 Draw: TypeAlias = Callable[[int, int, int], list[Row]]
 """The panel of curves with this number, of this width and height."""
 
@@ -84,7 +100,7 @@ def two_columns(parts: Mapping[str, Levels], width: int, height: int, panels: in
 def fitted(parts: Mapping[str, Levels], order: Sequence[str], height: int) -> dict[str, list[Row]]:
     """Each group in ``order`` as full as ``height`` allows for all of them."""
     level = dict.fromkeys(order, 0)
-    for name, target in _GIVE_WAY:
+    for name, target in _GIVE_WAY if parts["status"][0] else _METRICS_FIRST:
         if sum(len(parts[each][level[each]]) for each in order) <= height:
             break
         if name in level:

@@ -37,14 +37,6 @@ def test_adam_updates_in_place_and_leaves_the_gradients() -> None:
     np.testing.assert_array_equal(gradient, np.array([3.0, -0.01], dtype=np.float32))
 
 
-def test_weight_decay_is_apart_from_the_gradient_and_spares_biases() -> None:
-    parameters = {"a_weight": np.full(2, 10.0), "a_bias": np.full(2, 10.0)}
-    adam = Adam(parameters, weight_decay=0.5)
-    adam.update({name: np.zeros(2) for name in parameters}, learning_rate=0.1)
-    np.testing.assert_allclose(parameters["a_weight"], 10.0 * (1 - 0.1 * 0.5))
-    np.testing.assert_allclose(parameters["a_bias"], 10.0)
-
-
 def test_rate_scale_multiplies_the_step_of_the_parameter_it_names() -> None:
     parameters = {"fast": np.zeros(1), "plain": np.zeros(1)}
     adam = Adam(parameters, rate_scales={"fast": 5.0})

@@ -1,4 +1,4 @@
-"""Adam with decoupled weight decay, and gradient clipping by the global norm.
+"""Adam, and gradient clipping by the global norm.
 
 Knows no model and no schedule.
 """
@@ -29,10 +29,7 @@ def clip_by_global_norm(gradients: Mapping[str, Floats], *, max_norm: float) -> 
 class Adam:
     """Adam with bias correction (Kingma and Ba, 2015, algorithm 1), updating `parameters` in place.
 
-    With `weight_decay` above 0 weights shrink by ``learning_rate * weight_decay`` each step, apart from the
-    gradient (Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019). Names ending in ``_bias``
-    do not decay. `rate_scales` multiplies the learning rate of the parameters it names. Defaults: none,
-    ``beta1=0.9, beta2=0.999, epsilon=1e-8, weight_decay=0``.
+    `rate_scales` multiplies the learning rate of the parameters it names; None names none.
     """
 
     def __init__(
@@ -42,14 +39,12 @@ class Adam:
         beta1: float = 0.9,
         beta2: float = 0.999,
         epsilon: float = 1e-8,
-        weight_decay: float = 0.0,
         rate_scales: Mapping[str, float] | None = None,
     ) -> None:
         self.parameters = parameters
         self.beta1 = beta1
         self.beta2 = beta2
         self.epsilon = epsilon
-        self.weight_decay = weight_decay
         self.rate_scales = {} if rate_scales is None else dict(rate_scales)
         #: Updates made so far.
         self.count = 0
@@ -69,8 +64,6 @@ class Adam:
             mean += (1.0 - self.beta1) * gradient
             square *= self.beta2
             square += (1.0 - self.beta2) * gradient * gradient
-            if self.weight_decay > 0.0 and not name.endswith("_bias"):
-                parameter *= 1.0 - learning_rate * self.rate_scales.get(name, 1.0) * self.weight_decay
             denominator = np.sqrt(square)
             denominator += self.epsilon * root
             np.divide(mean, denominator, out=denominator)

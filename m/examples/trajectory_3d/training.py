@@ -95,7 +95,6 @@ class TrajectoryTrainer:
         router_rate_scale: float = 5.0,
         exploration: float = 0.3,
         balance_weight: float = 0.02,
-        weight_decay: float = 0.0,
         max_gradient_norm: float = 1.0,
     ) -> None:
         counts = {
@@ -147,7 +146,7 @@ class TrajectoryTrainer:
             rng=model_rng,
         )
         router_rates = {"router_weight": router_rate_scale, "router_bias": router_rate_scale}
-        self.optimizer = Adam(self.model.parameters, weight_decay=weight_decay, rate_scales=router_rates)
+        self.optimizer = Adam(self.model.parameters, rate_scales=router_rates)
         self.schedule = WarmupCosine(peak=peak_learning_rate, total_steps=total_steps)
 
     def train(self) -> Iterator[StepResult]:

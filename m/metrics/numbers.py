@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import Final
 
 LONGEST_STEP: Final = 10
 """Steps of more digits are shortened."""
@@ -123,8 +123,3 @@ def duration(seconds: float | None) -> str:
     if whole >= 3600:
         return f"{whole // 3600}:{whole % 3600 // 60:02d}:{whole % 60:02d}"
     return f"{whole // 60}:{whole % 60:02d}"
-
-
-def metric(value: Any, width: int) -> str:
-    """A custom metric: a number as `number` writes it; what is not a number is not this function's (gives ``-``)."""
-    return number(value, width) if isinstance(value, (int, float)) else "-".rjust(width)

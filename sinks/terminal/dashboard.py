@@ -23,7 +23,6 @@ from sinks.terminal.config import VisualizationConfig, smoothed
 from sinks.terminal.curves import panel
 from sinks.terminal.custom import CustomTable
 from sinks.terminal.experts import MOST_ROWS, experts, over_time
-from sinks.terminal.groups import STATUS_NAMES
 from sinks.terminal.layout import TITLED_FROM, columns_of, one_column, two_columns
 from sinks.terminal.load_course import LoadCourse
 from sinks.terminal.look import Look, Row
@@ -298,7 +297,7 @@ class Dashboard:
         fields = [name for name in FIELDS if name in state.past.series and name not in state.past.stand_ins]
         elsewhere = {*_SPEED_NAMES, *fields}  # a field that is given goes before a custom metric of its name
         known = {name: value for name, value in view.known.items() if name not in elsewhere}
-        longest = max((min(cell_len(name), 100) for name in (*STATUS_NAMES, *known)), default=0)
+        longest = max((min(cell_len(name), 100) for name in (*FIELDS, *known)), default=0)
         columns = columns_for(width, longest, groups.digits_of(state), bool(smoothed(config)))
         sparks = Sparks(self._spark, self._recent)
         parts: dict[str, Levels] = {

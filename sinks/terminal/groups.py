@@ -26,10 +26,6 @@ from sinks.terminal.trends import Direction, Trends
 # -- training status ----------------------------------------------------------------------------------------------
 
 
-STATUS_NAMES: Final = ("train_loss", "val_loss", "aux_loss", "learning_rate", "gradient_norm")
-"""The rows of the status group, as far as they are measured."""
-
-
 def status(
     state: State,
     trends: Trends,
@@ -236,7 +232,7 @@ def _metric_cell(text: str, name: str, value: Any, names: int, trends: Trends, l
         word = shorten(safe(value), _METRIC_VALUE, look.glyphs.ellipsis)
         return (label, (" " * (_METRIC_VALUE - cell_len(word)) + word, look.value), (" ", PLAIN), (" ", PLAIN))
     sign, style = arrow(name, trends.of(name), look, value)
-    return (label, (numbers.metric(value, _METRIC_VALUE), value_style(value, look)), (" ", PLAIN), (sign, style))
+    return (label, (numbers.number(value, _METRIC_VALUE), value_style(value, look)), (" ", PLAIN), (sign, style))
 
 
 def _metric_rows(cells: Sequence[tuple[Span, ...]], per_row: int, most: int, width: int) -> list[Row]:

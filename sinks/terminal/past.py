@@ -29,6 +29,7 @@ EMA_DECAY: Final = 0.98
 NEWEST: Final = 64
 """Values of each metric that are kept one by one."""
 FIELDS: Final = ("train_loss", "val_loss", "aux_loss", "learning_rate", "gradient_norm")
+"""The fields of a snapshot that have a past: those of the status table, in its order."""
 SMOOTHED: Final = ("train_loss", "aux_loss", "gradient_norm")
 """What is averaged where ``ema=True``: measured at every step, and noisy."""
 RATE: Final = "steps/s"

@@ -26,10 +26,8 @@ def _plain(value: float | int | bool | None, width: int) -> str:
     if isinstance(value, int):
         text = str(value)
         return text if len(text) <= width else _exponent_in(float(value), width)
-    if value != value:
-        return "nan"
-    if math.isinf(value):
-        return "inf" if value > 0 else "-inf"
+    if not math.isfinite(value):
+        return _not_finite(value)
     size = abs(value)
     if size != 0.0 and (size < 0.01 or size >= 1e6):  # fewer than three digits would be left
         return _exponent_in(value, width)
@@ -39,6 +37,10 @@ def _plain(value: float | int | bool | None, width: int) -> str:
         text = f"{value:.{decimals}f}"
         decimals -= 1
     return text if len(text) <= width else _exponent_in(value, width)
+
+
+def _not_finite(value: float) -> str:
+    return "nan" if value != value else "inf" if value > 0 else "-inf"
 
 
 def _exponent_in(value: float, width: int) -> str:
@@ -55,7 +57,7 @@ def exponent(value: float | None, decimals: int = 2) -> str:
     if value is None:
         return "-"
     if not math.isfinite(value):
-        return "nan" if value != value else ("inf" if value > 0 else "-inf")
+        return _not_finite(value)
     mantissa, _, power = f"{value:.{decimals}e}".partition("e")
     return f"{mantissa}e{int(power)}"
 
@@ -66,7 +68,7 @@ def count(value: float | None) -> str:
     if value is None:
         return "-"
     if not math.isfinite(value):
-        return "nan" if value != value else ("inf" if value > 0 else "-inf")
+        return _not_finite(value)
     size = abs(value)
     if 0.0 < size < 0.1:  # fewer than two digits would be left
         return f"{value:.4f}" if size >= 0.01 else exponent(value, 1)
@@ -94,7 +96,7 @@ def memory(megabytes: float | None) -> str:
     if megabytes is None:
         return "-"
     if not math.isfinite(megabytes):
-        return number(megabytes, 7).strip()
+        return _not_finite(megabytes)
     if abs(megabytes) < 1000:
         return f"{megabytes:.0f} MB"
     if abs(megabytes) < 1e6:

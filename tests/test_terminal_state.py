@@ -78,7 +78,7 @@ def test_values_measured_now_and_then_stay_known() -> None:
     state = State(interval=1)
     state.take(TrainingSnapshot(step=0, train_loss=1.0, val_loss=0.7, learning_rate=0.1, custom_metrics={"rare": 5}))
     state.take(TrainingSnapshot(step=1, train_loss=1.0))
-    assert state.val_loss.last == 0.7
+    assert state.courses["val_loss"].last == 0.7
     assert state.learning_rate == 0.1
     assert state.view is not None
     assert state.view.known == {"rare": 5}
@@ -125,7 +125,7 @@ def test_a_course_is_the_same_one_by_one_and_all_at_once(values: list[float | No
 def test_a_loss_that_was_never_given_is_not_invented() -> None:
     state = State(interval=1)
     state.take(TrainingSnapshot(step=0, train_loss=None))  # type: ignore[arg-type]
-    assert state.train_loss.last is None
+    assert state.courses["train_loss"].last is None
 
 
 @pytest.mark.fault("F17")
@@ -254,7 +254,7 @@ def test_all_that_has_arrived_can_be_taken_in_without_losing_the_moment_that_is_
     assert not state.arrived
     assert state.view is not None
     assert (state.view.snapshot.step, state.view.known, state.view.courses["train_loss"].last) == (10, {"at": 10}, 10.0)
-    assert (state.train_loss.last, state.past.last_step) == (13.0, 13)
+    assert (state.courses["train_loss"].last, state.past.last_step) == (13.0, 13)
     assert not state.catch_up(to_the_newest=True)
     state.settle()
     assert (state.view.snapshot.step, state.view.known, state.view.courses["train_loss"].last) == (13, {"at": 13}, 13.0)
@@ -283,7 +283,7 @@ def test_of_several_moments_that_were_due_the_newest_is_shown() -> None:
     assert state.catch_up()
     assert state.view is not None
     assert state.view.snapshot.step == 40
-    assert state.train_loss.last_step == 40
+    assert state.courses["train_loss"].last_step == 40
 
 
 def layered(step: int, loss: float = 1.0) -> TrainingSnapshot:

@@ -8,9 +8,8 @@ from typing import Final
 from m.health.parameters import whole
 from m.metrics.alerts import Alert
 from m.metrics.run import Run
-from m.metrics.snapshot import TrainingSnapshot
+from m.metrics.snapshot import LOSS_FIELDS, TrainingSnapshot
 
-_LOSSES = ("train_loss", "val_loss", "aux_loss")
 _MOST_BROKEN: Final = 1000
 
 
@@ -47,7 +46,7 @@ class NonFiniteLoss:
                     break
             else:
                 return None
-        losses = [*zip(_LOSSES, (train, val, aux), strict=True)]
+        losses = [*zip(LOSS_FIELDS, (train, val, aux), strict=True)]
         losses += [(name, value) for name, value in custom.items() if type(value) is float and "loss" in name.lower()]
         news = []
         for name, value in losses:

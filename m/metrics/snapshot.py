@@ -158,6 +158,9 @@ NUMBER_FIELDS: Final = (
 )
 """The fields that hold one number or None."""
 
+LOSS_FIELDS: Final = ("train_loss", "val_loss", "aux_loss")
+"""Those that are losses."""
+
 _LATE: Final = (DeferredNumber, Loads)
 """What may still be on its way from a device."""
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from operator import mul
 from typing import Any, Final, TypeAlias, TypeVar
 
-from m.metrics.snapshot import TrainingSnapshot
+from m.metrics.snapshot import LOSS_FIELDS, TrainingSnapshot
 from sinks.terminal.trends import Direction, better
 
 MOST_CELLS: Final = 512
@@ -28,7 +28,7 @@ EMA_DECAY: Final = 0.98
 """The average weighs about the last fifty values."""
 NEWEST: Final = 64
 """Values of each metric that are kept one by one."""
-FIELDS: Final = ("train_loss", "val_loss", "aux_loss", "learning_rate", "gradient_norm")
+FIELDS: Final = (*LOSS_FIELDS, "learning_rate", "gradient_norm")
 """The fields of a snapshot that have a past: those of the status table, in its order."""
 SMOOTHED: Final = ("train_loss", "aux_loss", "gradient_norm")
 """What is averaged where ``ema=True``: measured at every step, and noisy."""

@@ -18,7 +18,7 @@ from typing import Any, Final
 from m.metrics.alerts import Alert
 from m.metrics.loads import Loads, Utilization
 from m.metrics.run import Run
-from m.metrics.snapshot import TrainingSnapshot, without_loads
+from m.metrics.snapshot import LOSS_FIELDS, TrainingSnapshot, without_loads
 from sinks.terminal.course import Course
 from sinks.terminal.past import Past
 
@@ -60,7 +60,7 @@ class View:
     experts: Utilization
     """The newest utilization that was not empty."""
     courses: dict[str, Course]
-    """``train_loss``, ``val_loss``, ``aux_loss`` as far as they had come."""
+    """The losses as far as they had come, by name."""
 
 
 @dataclass(slots=True)
@@ -90,9 +90,7 @@ class State:
 
     view: View | None = None
     """What the tables show; None until they were due for the first time."""
-    train_loss: Course = field(default_factory=Course)
-    val_loss: Course = field(default_factory=Course)
-    aux_loss: Course = field(default_factory=Course)
+    courses: dict[str, Course] = field(default_factory=lambda: {name: Course() for name in LOSS_FIELDS})
     learning_rate: float | None = None
     gradient_norm: float | None = None
     gpu_memory_mb: float | None = None
@@ -260,9 +258,8 @@ class State:
         self._taken += len(batch)
         steps = [each.step for each in batch]
         columns, alike = self.past.add(batch, steps, self.rate)
-        self.train_loss.extend(steps, columns["train_loss"])
-        self.val_loss.extend(steps, columns["val_loss"])
-        self.aux_loss.extend(steps, columns["aux_loss"])
+        for name, course in self.courses.items():
+            course.extend(steps, columns[name])
         self.learning_rate = _newest(columns["learning_rate"], self.learning_rate)
         self.gradient_norm = _newest(columns["gradient_norm"], self.gradient_norm)
         known = self.known
@@ -278,11 +275,7 @@ class State:
             value = getattr(snapshot, name)
             if value is not None:
                 setattr(self, name, value)
-        courses = {
-            "train_loss": self.train_loss.copy(),
-            "val_loss": self.val_loss.copy(),
-            "aux_loss": self.aux_loss.copy(),
-        }
+        courses = {name: course.copy() for name, course in self.courses.items()}
         self.view = View(snapshot, dict(self.known), experts, courses)
 
     def made(self) -> int:

@@ -19,7 +19,6 @@ from sinks.terminal.text import safe, shorten
 
 MOST_ALERTS: Final = 3
 MOST_FILES: Final = 4
-LOSSES: Final = ("train_loss", "val_loss", "aux_loss")
 _NAME: Final = 12
 
 
@@ -50,8 +49,7 @@ def closing_summary(
         del notes[1]
     rows: list[Row] = [rule("summary", [separator.join(notes)], width, look)]
     digits = 0 if state.latest is None else len(str(state.latest.step))
-    for name in LOSSES:
-        course: Course = getattr(state, name)
+    for name, course in state.courses.items():
         if course.last is not None:
             rows += _loss(name, course, digits, width, look)
     if raised:

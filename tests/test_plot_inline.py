@@ -149,12 +149,12 @@ def test_what_was_interrupted_is_made_anew_and_the_interrupt_is_the_users() -> N
     output, now = Drawn(), [0.0]
     sink = PlotSink(display="off", summary=False)
     inline = Inline(output, sink._shown, DrawBudget(0.05, lambda: now[0]))
-    inline.redraw_due(1)
+    inline.redraw_due()
     now[0] += 10.0
     with pytest.raises(KeyboardInterrupt):
-        inline.redraw_due(2)
+        inline.redraw_due()
     now[0] += 10.0
-    inline.redraw_due(3)
+    inline.redraw_due()
     assert (output.drawn, output.forgotten) == (3, 1)
 
 
@@ -166,10 +166,10 @@ def test_a_fork_draws_nothing() -> None:
     inline._source = PlotSink(display="off", summary=False)._shown
     pid = os.fork()
     if not pid:
-        inline.redraw_due(1)
+        inline.redraw_due()
         os._exit(output.drawn)
     assert os.waitpid(pid, 0)[1] == 0
-    inline.redraw_due(1)
+    inline.redraw_due()
     assert output.drawn == 1
 
 

@@ -487,7 +487,7 @@ def test_a_redraw_is_due_at_multiples_and_at_the_first_step_past_one() -> None:
     due: list[int] = []
 
     class Place(Off):
-        def redraw_due(self, step: int) -> None:
+        def redraw_due(self) -> None:
             due.append(step)
 
     sink._appearance = Place()

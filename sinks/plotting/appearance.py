@@ -39,8 +39,8 @@ class Appearance(Protocol):
     def first_point(self) -> None:
         """A run has its first point."""
 
-    def redraw_due(self, step: int) -> None:
-        """``step`` is one at which the figure should be brought up to date. The newest wins: none is owed a drawing."""
+    def redraw_due(self) -> None:
+        """The figure should be brought up to date. The newest such moment wins: none is owed a drawing."""
 
     def run_ended(self) -> None:
         """Nothing comes any more of the run that had the first point; another may follow."""
@@ -57,7 +57,7 @@ class Off:
     def first_point(self) -> None:
         pass
 
-    def redraw_due(self, step: int) -> None:
+    def redraw_due(self) -> None:
         pass
 
     def run_ended(self) -> None:

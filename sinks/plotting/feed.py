@@ -97,7 +97,7 @@ class Feed:
             reason = harmless(str(error))
             logger.warning("the plot %s cannot be shown: %s; training goes on without it", self._what, reason)
 
-    def redraw_due(self, step: int) -> None:
+    def redraw_due(self) -> None:
         """What has come up to now should be shown at the next look."""
         self._due += 1
 

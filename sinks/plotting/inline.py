@@ -65,8 +65,8 @@ class Inline:
     def first_point(self) -> None:
         self._points = True
 
-    def redraw_due(self, step: int) -> None:
-        """Draw, if the budget allows; else the next that is due will show this step too."""
+    def redraw_due(self) -> None:
+        """Draw, if the budget allows; else the next that is due will show this moment too."""
         if self._budget.allows():
             self._draw()
 

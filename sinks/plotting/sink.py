@@ -317,7 +317,7 @@ class PlotSink:
                 self._appearance.first_point()
         # The first step of a run is due only when it is a multiple; a later one also when it went past a multiple.
         if self._speaks and (self._interval_of_last is not None or step % self._interval == 0):
-            self._appearance.redraw_due(step)
+            self._appearance.redraw_due()
         self._interval_of_last = interval
 
     def _shown(self) -> Shown:

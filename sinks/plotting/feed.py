@@ -16,7 +16,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from m.metrics.text import harmless
 from sinks.plotting.drawing_process import DrawingProcess
@@ -48,9 +48,8 @@ _feeds: weakref.WeakSet[Feed] = weakref.WeakSet()
 class Feed:
     """A place of `sinks.plotting.appearance` in a process of its own, which is started with the first point.
 
-    ``shows`` is ``"window"`` or ``"image"``; an image is replaced every ``every_s`` seconds at most. ``hello`` is what
-    `sinks.plotting.viewer` needs to know besides.
-    ``source`` gives what there is to show, or None when there is nothing any more; it is called on the thread.
+    ``shows`` is ``"window"`` or ``"image"``; an image, the file at ``path``, is replaced every ``every_s`` seconds at
+    most. ``source`` gives what there is to show, or None when there is nothing any more; it is called on the thread.
     """
 
     def __init__(
@@ -59,8 +58,8 @@ class Feed:
         source: Callable[[], Shown | None],
         *,
         keep_open: bool = False,
+        path: str = "",
         every_s: float = 0.0,
-        **hello: Any,
     ) -> None:
         self.shows = True
         self._what = shows
@@ -68,7 +67,7 @@ class Feed:
         self._keep = keep_open and shows == "window"
         self._lasts = self._keep or shows == "image"  # whether there is something to see when all is over
         self._look_s = max(EVERY_S, min(every_s, LONGEST_S))
-        self._hello = {"display": shows, "every_s": every_s, **hello}
+        self._hello = {"display": shows, "path": path, "every_s": every_s}
         self._due = 0
         self._pid = os.getpid()
         self._wake = threading.Event()

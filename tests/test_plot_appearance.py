@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from m.training_viz import create_custom_visualizer, create_loss_visualizer, create_moe_visualizer
-from sinks.plotting.appearance import Appearance, Off, Place, appearance_for, windows_can_open
+from sinks.plotting.appearance import Appearance, Off, appearance_for, windows_can_open
 from sinks.plotting.budget import DrawBudget
 from sinks.plotting.config import TrainingVisualizerConfig
 from sinks.plotting.feed import Feed
@@ -21,7 +21,7 @@ def nothing() -> None:
 
 
 def place(display: Any, **more: Any) -> Appearance:
-    return appearance_for(Place(display, **more), nothing, lambda show: None, DrawBudget())
+    return appearance_for(TrainingVisualizerConfig(display=display, **more), nothing, lambda show: None, DrawBudget())
 
 
 @pytest.mark.fault("E1")

@@ -11,11 +11,11 @@ import math
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypedDict
 
-from sinks.plotting.budget import DRAW_BUDGET, DrawBudget
+from sinks.plotting.budget import DrawBudget
+from sinks.plotting.config import TrainingVisualizerConfig
 from sinks.plotting.shown import Shown
 from sinks.plotting.styles import STYLE_BY_NAME
 
@@ -81,39 +81,29 @@ class DisplayOptions(TypedDict, total=False):
     second_axis: str | None
 
 
-@dataclass(slots=True, frozen=True)
-class Place:
-    """Where the figure is to appear, checked. Raises ``TypeError``/``ValueError`` for what cannot work."""
-
-    display: str | Callable[[Figure], object] = "auto"
-    image_path: str | os.PathLike[str] | None = None
-    image_every_s: float = 2.0
-    keep_open: bool = False
-    draw_budget: float = DRAW_BUDGET
-    on_rank: int | None = 0
-
-    def __post_init__(self) -> None:
-        accepted = f"display must be one of {', '.join(map(repr, DISPLAYS))} or a function that takes the figure"
-        if not isinstance(self.display, str) and not callable(self.display):
-            raise TypeError(f"{accepted}; got {self.display!r:.80}")
-        if isinstance(self.display, str) and self.display not in DISPLAYS:
-            raise ValueError(f"{accepted}; got {self.display!r:.80}")
-        if isinstance(self.draw_budget, bool) or not isinstance(self.draw_budget, (int, float)):
-            raise TypeError(f"draw_budget must be a number above 0.0 and up to 1.0; got {self.draw_budget!r:.80}")
-        if not 0.0 < self.draw_budget <= 1.0:
-            raise ValueError(f"draw_budget must be above 0.0 and up to 1.0; got {self.draw_budget!r}")
-        if not isinstance(self.keep_open, bool):
-            raise TypeError(f"keep_open must be True or False; got {self.keep_open!r:.80}")
-        if isinstance(self.image_every_s, bool) or not isinstance(self.image_every_s, (int, float)):
-            raise TypeError(f"image_every_s must be a number of seconds; got {self.image_every_s!r:.80}")
-        if not 0.0 <= self.image_every_s < math.inf:
-            raise ValueError(f"image_every_s must be 0 or more seconds and finite; got {self.image_every_s!r}")
-        if self.on_rank is not None and (isinstance(self.on_rank, bool) or not isinstance(self.on_rank, int)):
-            raise TypeError(f"on_rank must be a whole number or None; got {self.on_rank!r:.80}")
-        if self.display == "image":
-            _check_image_path(self.image_path)
-        elif self.image_path is not None:
-            raise ValueError(f"image_path is for display='image'; got {self.image_path!r:.80} and {self.display!r}")
+def check_place(config: TrainingVisualizerConfig) -> None:
+    """Raise ``TypeError`` or ``ValueError`` when the figure cannot appear where ``config`` says."""
+    accepted = f"display must be one of {', '.join(map(repr, DISPLAYS))} or a function that takes the figure"
+    if not isinstance(config.display, str) and not callable(config.display):
+        raise TypeError(f"{accepted}; got {config.display!r:.80}")
+    if isinstance(config.display, str) and config.display not in DISPLAYS:
+        raise ValueError(f"{accepted}; got {config.display!r:.80}")
+    if isinstance(config.draw_budget, bool) or not isinstance(config.draw_budget, (int, float)):
+        raise TypeError(f"draw_budget must be a number above 0.0 and up to 1.0; got {config.draw_budget!r:.80}")
+    if not 0.0 < config.draw_budget <= 1.0:
+        raise ValueError(f"draw_budget must be above 0.0 and up to 1.0; got {config.draw_budget!r}")
+    if not isinstance(config.keep_open, bool):
+        raise TypeError(f"keep_open must be True or False; got {config.keep_open!r:.80}")
+    if isinstance(config.image_every_s, bool) or not isinstance(config.image_every_s, (int, float)):
+        raise TypeError(f"image_every_s must be a number of seconds; got {config.image_every_s!r:.80}")
+    if not 0.0 <= config.image_every_s < math.inf:
+        raise ValueError(f"image_every_s must be 0 or more seconds and finite; got {config.image_every_s!r}")
+    if config.on_rank is not None and (isinstance(config.on_rank, bool) or not isinstance(config.on_rank, int)):
+        raise TypeError(f"on_rank must be a whole number or None; got {config.on_rank!r:.80}")
+    if config.display == "image":
+        _check_image_path(config.image_path)
+    elif config.image_path is not None:
+        raise ValueError(f"image_path is for display='image'; got {config.image_path!r:.80} and {config.display!r}")
 
 
 def _check_image_path(path: object) -> None:
@@ -130,18 +120,19 @@ def _check_image_path(path: object) -> None:
 
 
 def appearance_for(
-    place: Place,
+    config: TrainingVisualizerConfig,
     source: Callable[[], Shown | None],
     show_figure: Callable[[Callable[[Figure], object]], None],
     budget: DrawBudget,
 ) -> Appearance:
-    """The place itself; ``source`` gives what there is to show, or None when there is nothing any more.
+    """The place itself; ``config`` has passed `check_place`, and ``source`` gives what there is to show, or None when
+    there is nothing any more.
 
     ``show_figure`` brings the figure up to date and calls a function with it. What is drawn in this process is measured
     by ``budget``. ``"auto"`` is the output of a cell in a notebook, else a window where there can be one, else off.
     Nothing is started or opened before the first point.
     """
-    display = place.display
+    display = config.display
     if not isinstance(display, str):
         from sinks.plotting.inline import FigureOutput, Inline
 
@@ -158,9 +149,9 @@ def appearance_for(
     from sinks.plotting.feed import Feed
 
     if display == "window":
-        return Feed("window", source, keep_open=place.keep_open)
-    path = os.path.abspath(os.fspath(place.image_path or ""))
-    return Feed("image", source, path=path, every_s=float(place.image_every_s))
+        return Feed("window", source, keep_open=config.keep_open)
+    path = os.path.abspath(os.fspath(config.image_path or ""))
+    return Feed("image", source, path=path, every_s=float(config.image_every_s))
 
 
 def _in_a_cell(source: Callable[[], Shown | None], budget: DrawBudget) -> Appearance:

@@ -13,7 +13,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from m.metrics.alerts import Alert
@@ -23,7 +23,7 @@ from m.metrics.rank import rank
 from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
 from m.metrics.text import harmless
-from sinks.plotting.appearance import Appearance, DisplayOptions, Off, Place, appearance_for
+from sinks.plotting.appearance import Appearance, DisplayOptions, Off, appearance_for, check_place
 from sinks.plotting.automatic import AutomaticLayout
 from sinks.plotting.budget import DrawBudget
 from sinks.plotting.config import DEFAULT_TITLE, TrainingVisualizerConfig, check_style, validate
@@ -158,8 +158,8 @@ class PlotSink:
         if isinstance(config.smoothing, Mapping):
             config.smoothing = dict(config.smoothing)
         self._layout = layout_of(config)
-        place = Place(**{field.name: getattr(config, field.name) for field in fields(Place)})
-        self._image = None if place.image_path is None else os.path.abspath(place.image_path)
+        check_place(config)
+        self._image = None if config.image_path is None else os.path.abspath(config.image_path)
         self._budget = DrawBudget(float(config.draw_budget))
         self._prints_summary = summary
         self._clock = clock
@@ -172,7 +172,7 @@ class PlotSink:
         self._run: Run | None = None
         self._begin()
         me = weakref.ref(self)
-        self._appearance: Appearance = appearance_for(place, _source(me), _figure_shower(me), self._budget)
+        self._appearance: Appearance = appearance_for(config, _source(me), _figure_shower(me), self._budget)
 
     def _begin(self) -> None:
         self._numbers = NamedHistories(self._settings, clock=self._clock)

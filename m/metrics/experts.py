@@ -23,10 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from m.metrics.loads import Loads, layers_of
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Floats: TypeAlias = npt.NDArray[np.float64]
+    from m.metrics.buckets import Floats, Mask
 
 Label: TypeAlias = str | int | None
 """The label of a layer; None for a mapping that is not by layer."""
@@ -280,7 +277,7 @@ def _large(loads: Floats, layers: Sequence[Mapping[int, float]]) -> list[ExpertB
     return found
 
 
-def _at(places: npt.NDArray[np.bool_], ids: Sequence[int]) -> tuple[int, ...]:
+def _at(places: Mask, ids: Sequence[int]) -> tuple[int, ...]:
     return tuple(sorted(ids[place] for place in places.nonzero()[0].tolist()))
 
 

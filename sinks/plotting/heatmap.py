@@ -17,7 +17,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from m.metrics import buckets
-from m.metrics.buckets import Mask
+from m.metrics.buckets import Floats, Indices, Mask
 from m.metrics.experts import DEAD_UNDER
 from m.metrics.history import History
 from m.metrics.layers import told_apart
@@ -25,7 +25,7 @@ from sinks.plotting.dress import new_axes
 from sinks.plotting.glyphs import drawable, plain
 from sinks.plotting.lines import FRONT
 from sinks.plotting.plan import HeatMap
-from sinks.plotting.points import Floats, Indices, older_buckets
+from sinks.plotting.points import older_buckets
 from sinks.plotting.styles import Style
 from sinks.plotting.text import tick_text
 

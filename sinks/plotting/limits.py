@@ -8,16 +8,15 @@ from typing import TypeAlias
 
 import numpy as np
 
-from sinks.plotting.points import FARTHEST, NEAREST, Floats
+from m.metrics.buckets import Floats
+from sinks.plotting.points import FARTHEST, NEAREST
 
 _ROOM = 0.05
 
 Limits: TypeAlias = tuple[float, float]
 
 
-def padded(
-    ranges: Sequence[tuple[float, float]], scale: str, *, from_zero: bool = False, headroom: float = 0.0
-) -> tuple[float, float]:
+def padded(ranges: Sequence[Limits], scale: str, *, from_zero: bool = False, headroom: float = 0.0) -> Limits:
     """Limits around the smallest and largest drawn value of each line; some limits even where there is no line."""
     if not ranges:
         return (0.1, 1.0) if scale == "log" else (0.0, 1.0)
@@ -36,7 +35,7 @@ def padded(
     return low - _ROOM * extent, high + (_ROOM + headroom) * extent
 
 
-def _padded_log(low: float, high: float) -> tuple[float, float]:
+def _padded_log(low: float, high: float) -> Limits:
     decades = math.log10(high) - math.log10(low)
     if decades < 1e-9:
         return max(low / 2.0, NEAREST / 10), high * 2.0

@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.transforms import ScaledTranslation
 
+from m.metrics.buckets import Floats
 from m.metrics.history import History
 from sinks.plotting.dress import dress, new_axes, show_grid
 from sinks.plotting.glyphs import drawable, fitted, plain, width_of
@@ -26,7 +27,7 @@ from sinks.plotting.limits import Limits, calm, calm_log, padded, symlog_thresho
 from sinks.plotting.lines import FRONT, Course, average_label, set_average, set_average_looks, set_looks, set_points
 from sinks.plotting.milestones import SecondScale
 from sinks.plotting.plan import Panel, Series
-from sinks.plotting.points import FARTHEST, Floats, Points, note_of
+from sinks.plotting.points import FARTHEST, Points, note_of
 from sinks.plotting.said import Said
 from sinks.plotting.second_axis import SecondAxisView
 from sinks.plotting.styles import Style

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from m.metrics import buckets
+from m.metrics.buckets import Floats, Indices
 from m.metrics.history import History, Kept
 from sinks.plotting.smoothing import average, settled_after
-
-Floats: TypeAlias = npt.NDArray[np.float64]
-Indices: TypeAlias = npt.NDArray[np.intp]
 
 MOST_POINTS: Final = 1000
 """About so many points are drawn of one line unless somebody says otherwise, the extremes of each cell."""

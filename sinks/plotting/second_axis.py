@@ -13,9 +13,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import Formatter, Locator, NullLocator
 
+from m.metrics.buckets import Floats
 from sinks.plotting.glyphs import plain, width_of
 from sinks.plotting.milestones import SecondScale
-from sinks.plotting.points import Floats
 from sinks.plotting.said import Said
 from sinks.plotting.styles import Style
 from sinks.plotting.text import tick_text

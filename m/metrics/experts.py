@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from operator import mul
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from m.metrics.loads import Loads, layers_of
+from m.metrics.loads import Loads, ids_of, layers_of
 
 if TYPE_CHECKING:
     from m.metrics.buckets import Floats, Mask
@@ -257,7 +257,7 @@ def _large(loads: Floats, layers: Sequence[Mapping[int, float]]) -> list[ExpertB
         if not largest[at]:
             found.append(None)
             continue
-        ids = _ids(given)
+        ids = ids_of(given)
         entropy = max(math.log(whole[at]) - float(weighted[at] / whole[at]), 0.0)
         found.append(
             ExpertBalance(
@@ -283,7 +283,7 @@ def _at(places: Mask, ids: Sequence[int]) -> tuple[int, ...]:
 
 def _distances(before: Mapping[Any, Mapping[int, float]], now: Mapping[Any, Mapping[int, float]]) -> float | None:
     """The mean of `_distance` by NumPy; None where it takes looking at each layer by itself."""
-    if before.keys() != now.keys() or any(_ids(before[label]) != _ids(loads) for label, loads in now.items()):
+    if before.keys() != now.keys() or any(ids_of(before[label]) != ids_of(loads) for label, loads in now.items()):
         return None
     first, second = _matrix([before[label] for label in now]), _matrix(list(now.values()))
     if first is None or second is None or not first.max(axis=1).all() or not second.max(axis=1).all():
@@ -299,17 +299,13 @@ def _distance(before: Mapping[int, float], now: Mapping[int, float]) -> float | 
     first, second = relative_loads(before), relative_loads(now)
     if not max(first, default=0.0) or not max(second, default=0.0):
         return None
-    earlier, later = _ids(before), _ids(now)
+    earlier, later = ids_of(before), ids_of(now)
     if earlier != later:
         known, known_later = dict(zip(earlier, first, strict=True)), dict(zip(later, second, strict=True))
         every = [*known, *(expert for expert in known_later if expert not in known)]
         first = array("d", [known.get(expert, 0.0) * len(later) / len(earlier) for expert in every])
         second = array("d", [known_later.get(expert, 0.0) for expert in every])
     return min(math.fsum(map(abs, map(float.__sub__, first, second))) / 2 / len(later), 1.0)
-
-
-def _ids(loads: Mapping[int, float]) -> Sequence[int]:
-    return loads.ids if isinstance(loads, Loads) else list(loads)
 
 
 def _column(utilization: Mapping[int, float]) -> array[float]:

@@ -146,6 +146,11 @@ def numbers_in(utilization: Mapping[Any, Any]) -> int:
     return sum([len(_given_in(loads)) for loads in utilization.values()])
 
 
+def ids_of(loads: Mapping[int, float]) -> Sequence[int]:
+    """The numbers of the experts, in the order in which they were given; of a column without making a mapping of it."""
+    return loads.ids if isinstance(loads, Loads) else list(loads)
+
+
 # -- the door -----------------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Final
 
 from m.metrics.experts import DEAD_UNDER, OVERLOADED_OVER, ExpertBalance, relative_loads
-from m.metrics.loads import Loads
+from m.metrics.loads import ids_of
 from sinks.terminal.look import Glyphs, Look, Span
 
 FAIR: Final = 3
@@ -35,7 +35,7 @@ def load_codes(loads: Mapping[int, float], cells: int) -> bytes:
     """The codes of the experts in the order of their numbers; of more than ``cells`` experts the worst of each of at
     most so many groups of equal size."""
     relative = relative_loads(loads)
-    ids = loads.ids if isinstance(loads, Loads) else list(loads)
+    ids = ids_of(loads)
     if not isinstance(ids, range) and sorted(ids) != ids:
         relative = array("d", [load for _, load in sorted(zip(ids, relative, strict=True))])
     group = -(-len(relative) // max(cells, 1))

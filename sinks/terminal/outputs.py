@@ -14,9 +14,10 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 
 from sinks.terminal.dashboard import Dashboard
+from sinks.terminal.device import Device, FileDevice
 from sinks.terminal.look import Row
 from sinks.terminal.plain import WIDTH, PlainText
-from sinks.terminal.screen import STOP_WITHIN_S, Device, FileDevice, live_is_active, screen_on
+from sinks.terminal.screen import STOP_WITHIN_S, live_is_active, screen_on
 from sinks.terminal.streams import is_own
 from sinks.terminal.summary import Cost
 from sinks.terminal.ticker import Ticker

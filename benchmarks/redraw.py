@@ -18,7 +18,7 @@ from m.metrics.history import History
 from sinks.plotting.config import MetricConfig, PlotConfig, TrainingVisualizerConfig
 from sinks.plotting.figure import TrainingFigure
 from sinks.plotting.layouts import ConfiguredLayout
-from sinks.plotting.plan import Plan
+from sinks.plotting.plan import Plan, Show
 from sinks.plotting.shown import BLIT_ROOM
 
 LENGTHS = (10**3, 10**4, 10**5, 10**6, 10**7)
@@ -71,7 +71,7 @@ def _ours(histories: dict[str, History], *, blit: bool = False) -> Callable[[], 
         for history in histories.values():
             history.append(len(history), 0.3)
         began = time.thread_time()
-        figure.show(layout.plan(tuple(histories)), histories, room=room)
+        figure.show(Show(layout.plan(tuple(histories)), room=room), histories)
         whole = figure.draw()
         spent_ms = (time.thread_time() - began) * 1000
         if blit and whole:  # the axes have just moved, as they do once in an eighth of the run

@@ -22,7 +22,8 @@ from sinks import PlotSink
 from sinks.plotting.config import MetricConfig, PlotConfig, TrainingVisualizerConfig
 from sinks.plotting.glyphs import drawable
 from sinks.plotting.layouts import ConfiguredLayout
-from sinks.plotting.protocol import SERIES, Frames, Show, read_show, read_words, show, words
+from sinks.plotting.plan import Show
+from sinks.plotting.protocol import SERIES, Frames, read_show, read_words, show, words
 from sinks.plotting.text import LONGEST, visible
 
 SVG_TAGS: Final = frozenset(

@@ -19,7 +19,7 @@ from m.metrics.named import LONGEST_NAME, MAX_METRICS
 from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
 from sinks import JsonlSink, PlotSink, TerminalSink
-from sinks.plotting.protocol import LARGEST, Show, show, words
+from sinks.plotting.protocol import LARGEST, show, words
 from sinks.terminal import text as terminal_text
 from sinks.terminal.config import VisualizationConfig
 from sinks.terminal.past import MOST_SERIES
@@ -153,7 +153,5 @@ def test_the_longest_words_that_are_kept_fit_into_what_the_drawing_process_is_to
     for _ in range(200):
         sink.alert(Alert(0, "漢" * MEGABYTE, ""))
     sink.record(TrainingSnapshot(0, 0.5, custom_metrics=dict.fromkeys(names, 1.0)))
-    shown = sink._shown()
-    plan = shown.layout.plan(tuple(shown.numbers.histories()))
-    assert len(show(Show(plan, shown.title, shown.newest, shown.alerts, shown.room))) < LARGEST
+    assert len(show(sink._shown().show)) < LARGEST
     assert len(words(b"n", {"names": names})) < LARGEST

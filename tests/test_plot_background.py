@@ -19,7 +19,7 @@ from m.metrics.history import History
 from sinks.plotting.background import can_be_kept
 from sinks.plotting.figure import TrainingFigure
 from sinks.plotting.moe import MoeLayout, moe_config
-from sinks.plotting.plan import Panel, Plan, RightAxis, Series
+from sinks.plotting.plan import Panel, Plan, RightAxis, Series, Show
 from sinks.plotting.saving import PNG_DPI, png_of_canvas, rendered
 
 SIZE = (6.0, 4.5)
@@ -48,7 +48,7 @@ class Run:
                 self.histories.setdefault(name, History()).append(self.step, value)
 
     def shown(self) -> dict[str, Any]:
-        return {"alerts": [(420, "spike")] if self.step > 420 else [], "title": "a" if self.step < 500 else "b"}
+        return {"alerts": ((420, "spike"),) if self.step > 420 else (), "title": "a" if self.step < 500 else "b"}
 
 
 def pixels(figure: Figure) -> np.ndarray:
@@ -63,9 +63,9 @@ class Twins:
         self.live = TrainingFigure(SIZE, live=True, dpi=PNG_DPI)
         self._other = TrainingFigure(SIZE)
 
-    def show(self, plan: Plan, histories: dict[str, History], **options: Any) -> None:
-        self.live.show(plan, histories, **options)
-        self._other.show(plan, histories, **options)
+    def show(self, told: Show, histories: dict[str, History]) -> None:
+        self.live.show(told, histories)
+        self._other.show(told, histories)
 
     def check(self) -> None:
         stream = io.BytesIO(rendered(self._other.figure, ".png"))
@@ -81,7 +81,7 @@ def test_every_picture_of_a_run_is_that_of_a_file(experts: int, room: float) -> 
     whole = 0
     for more in (1, 99, 80, 200, *(12 for _ in range(6))):  # its second half changes little
         run.go_on(more)
-        twins.show(run.layout.plan(tuple(run.histories)), run.histories, room=room, **run.shown())
+        twins.show(Show(run.layout.plan(tuple(run.histories)), room=room, **run.shown()), run.histories)
         whole += twins.live.draw()
         twins.check()
         assert not twins.live.draw()
@@ -100,7 +100,7 @@ def test_in_a_long_run_the_axes_hardly_ever_move() -> None:
         history.fold()
         for room, figure in figures.items():
             if index >= 200:
-                figure.show(plan, {"a": history}, room=room)
+                figure.show(Show(plan, room=room), {"a": history})
                 whole[room] += figure.draw()
     assert whole[0.25] < 10 < whole[0.03] < 50 < whole[0.0] == 100
 
@@ -127,7 +127,7 @@ def test_words_legends_and_sizes_that_change_are_drawn() -> None:
     ]
     seen = set()
     for plan in changes:
-        twins.show(plan, histories, room=0.25)
+        twins.show(Show(plan, room=0.25), histories)
         twins.live.draw()
         twins.check()
         seen.add(pixels(twins.live.figure).tobytes())
@@ -138,7 +138,7 @@ def test_whoever_has_the_canvas_drawn_gets_the_curves_too() -> None:
     run = Run(4)
     run.go_on(300)
     twins = Twins()
-    twins.show(run.layout.plan(tuple(run.histories)), run.histories)
+    twins.show(Show(run.layout.plan(tuple(run.histories))), run.histories)
     twins.live.figure.canvas.draw()
     twins.check()
     assert not twins.live.draw(), "what another drew is kept as well"
@@ -146,7 +146,7 @@ def test_whoever_has_the_canvas_drawn_gets_the_curves_too() -> None:
     twins.live.figure.set_size_inches(smaller)  # as of a window that its user makes smaller
     twins.live.figure.canvas.draw()
     assert pixels(twins.live.figure).shape == (600, 750, 4)
-    twins.show(replace(run.layout.plan(tuple(run.histories)), size=smaller), run.histories)
+    twins.show(Show(replace(run.layout.plan(tuple(run.histories)), size=smaller)), run.histories)
     assert twins.live.draw()
     twins.check()
 
@@ -155,7 +155,7 @@ def test_saving_disturbs_nothing() -> None:
     run = Run(4)
     run.go_on(300)
     twins = Twins()
-    twins.show(run.layout.plan(tuple(run.histories)), run.histories)
+    twins.show(Show(run.layout.plan(tuple(run.histories))), run.histories)
     twins.live.draw()
     before = pixels(twins.live.figure)
     image = matplotlib.image.imread(io.BytesIO(rendered(twins.live.figure, ".png")))
@@ -170,7 +170,7 @@ def test_the_limits_that_somebody_else_has_chosen_stay() -> None:
     figure = TrainingFigure(SIZE, live=True)
 
     def show(leave: set[Axes]) -> bool:
-        figure.show(run.layout.plan(tuple(run.histories)), run.histories, room=0.25, leave=leave)
+        figure.show(Show(run.layout.plan(tuple(run.histories)), room=0.25), run.histories, leave=leave)
         return figure.draw()
 
     show(set())
@@ -193,7 +193,7 @@ def test_a_canvas_that_keeps_no_pixels_is_drawn_anew_each_time() -> None:
     run = Run(0)
     run.go_on(20)
     shown = TrainingFigure(SIZE, figure, live=True)
-    shown.show(run.layout.plan(tuple(run.histories)), run.histories)
+    shown.show(Show(run.layout.plan(tuple(run.histories))), run.histories)
     assert not any(line.get_animated() for axes in figure.axes for line in axes.lines)
     assert shown.draw()
 

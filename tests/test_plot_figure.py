@@ -26,7 +26,7 @@ from sinks.plotting.glyphs import UNDRAWABLE, drawable
 from sinks.plotting.heatmap import layer_table, load_table
 from sinks.plotting.legend import MOST_ROWS, arranged
 from sinks.plotting.limits import padded, symlog_threshold
-from sinks.plotting.plan import MOST_ALERTS, HeatMap, Panel, Plan, RightAxis, Series
+from sinks.plotting.plan import MOST_ALERTS, HeatMap, Panel, Plan, RightAxis, Series, Show
 from sinks.plotting.points import FARTHEST, points_of
 from sinks.plotting.styles import SCREEN
 from sinks.plotting.text import shortened, tick_text, tick_texts, visible
@@ -57,7 +57,7 @@ def history_of(values: Any, steps: Any = None) -> History:
 
 def drawn(panel: Panel, histories: dict[str, History], **options: Any) -> TrainingFigure:
     figure = TrainingFigure((6.0, 4.0))
-    figure.show(Plan(1, 1, (6.0, 4.0), (panel,)), histories, **options)
+    figure.show(Show(Plan(1, 1, (6.0, 4.0), (panel,)), **options), histories)
     figure.draw()
     return figure
 
@@ -95,11 +95,11 @@ def test_an_update_keeps_every_artist() -> None:
     history = history_of([3.0, 2.0])
     figure = TrainingFigure((6.0, 4.0))
     plan = Plan(1, 1, (6.0, 4.0), (loss_panel("a"),))
-    figure.show(plan, {"a": history})
+    figure.show(Show(plan), {"a": history})
     axes = figure.figure.axes[0]
     before = (axes, line(axes, "a"), axes.get_legend())
     history.append(2, 1.0)
-    figure.show(plan, {"a": history})
+    figure.show(Show(plan), {"a": history})
     assert (figure.figure.axes[0], line(axes, "a"), axes.get_legend()) == before
     assert line(axes, "a").get_xdata().tolist() == [0.0, 1.0, 2.0]
 
@@ -107,14 +107,14 @@ def test_an_update_keeps_every_artist() -> None:
 def test_a_new_metric_joins_without_replacing_the_others() -> None:
     histories = {"a": history_of([3.0, 2.0]), "b": history_of([1.0, 1.0])}
     figure = TrainingFigure((6.0, 4.0))
-    figure.show(Plan(1, 1, (6.0, 4.0), (loss_panel("a"),)), histories)
+    figure.show(Show(Plan(1, 1, (6.0, 4.0), (loss_panel("a"),))), histories)
     axes = figure.figure.axes[0]
     first = line(axes, "a")
-    figure.show(Plan(1, 1, (6.0, 4.0), (loss_panel("a", "b"),)), histories)
+    figure.show(Show(Plan(1, 1, (6.0, 4.0), (loss_panel("a", "b"),))), histories)
     figure.draw()
     assert line(axes, "a") is first
     assert legend_texts(axes) == ["a", "b"]
-    figure.show(Plan(1, 1, (6.0, 4.0), (loss_panel("b"),)), histories)
+    figure.show(Show(Plan(1, 1, (6.0, 4.0), (loss_panel("b"),))), histories)
     assert legend_texts(axes) == ["b"]
 
 
@@ -170,11 +170,11 @@ def test_values_of_which_none_is_above_0_are_drawn_on_a_linear_axis_until_one_is
     history = history_of([-1.0, math.nan, -3.0])
     for value, scale, said in ((0.0, "linear", "1 NaN"), (2.0, "log", "3 values ≤ 0 not shown · 1 NaN")):
         history.append(len(history), value)
-        figure.show(plan, {"a": history})
+        figure.show(Show(plan), {"a": history})
         figure.draw()
         axes = figure.figure.axes[0]
         assert (axes.get_yscale(), note(axes)) == (scale, said)
-    figure.show(plan, {"a": history_of([2.0, -1.0, -4.0])}, newest=2)
+    figure.show(Show(plan, newest=2), {"a": history_of([2.0, -1.0, -4.0])})
     assert figure.figure.axes[0].get_yscale() == "linear"
     assert line(figure.figure.axes[0], "a").get_ydata().tolist() == [-1.0, -4.0]
 
@@ -218,11 +218,11 @@ def test_sparse_metrics_have_markers_and_dense_ones_have_none() -> None:
 def test_max_points_are_the_newest_and_panels_then_span_their_own_time() -> None:
     histories = {"a": history_of(range(100)), "b": history_of(range(10), steps=range(0, 100, 10))}
     figure = TrainingFigure((6.0, 4.0))
-    figure.show(Plan(1, 2, (6.0, 4.0), (loss_panel("a"), loss_panel("b"))), histories, newest=5)
+    figure.show(Show(Plan(1, 2, (6.0, 4.0), (loss_panel("a"), loss_panel("b"))), newest=5), histories)
     a, b = figure.figure.axes
     assert line(a, "a").get_xdata().tolist() == [95.0, 96.0, 97.0, 98.0, 99.0]
     assert a.get_xlim()[0] > 90.0 > b.get_xlim()[0]
-    figure.show(Plan(1, 2, (6.0, 4.0), (loss_panel("a"), loss_panel("b"))), histories)
+    figure.show(Show(Plan(1, 2, (6.0, 4.0), (loss_panel("a"), loss_panel("b")))), histories)
     assert a.get_xlim() == b.get_xlim()
 
 
@@ -238,7 +238,7 @@ def test_alerts_are_lines_at_their_steps() -> None:
 def alerts_in(size: tuple[float, float], alerts: list[tuple[int, str]], title: str = "run") -> str:
     figure = TrainingFigure(size)
     plan = Plan(1, 1, size, (loss_panel("a"),))
-    figure.show(plan, {"a": history_of(range(1, 10))}, alerts=alerts, title=title)
+    figure.show(Show(plan, alerts=alerts, title=title), {"a": history_of(range(1, 10))})
     return next(text.get_text() for text in figure.figure.texts if text.get_text().startswith("┆"))
 
 
@@ -261,7 +261,7 @@ def test_alerts_before_those_that_are_kept_are_not_denied() -> None:
 @pytest.mark.fault("E9b")
 def test_no_data_says_so_and_empty_cells_have_no_axes() -> None:
     figure = TrainingFigure((6.0, 4.0))
-    figure.show(Plan(2, 2, (6.0, 4.0), (loss_panel(), loss_panel())), {})
+    figure.show(Show(Plan(2, 2, (6.0, 4.0), (loss_panel(), loss_panel()))), {})
     figure.draw()
     assert len(figure.figure.axes) == 2
     for axes in figure.figure.axes:
@@ -275,12 +275,12 @@ def test_the_right_hand_axis_comes_and_goes() -> None:
     right = Series("b", "b", "#D55E00", right=True)
     both = Panel("T", "a", (Series("a", "a", "#0072B2"), right), right=RightAxis("b / s", "#D55E00", from_zero=True))
     figure = TrainingFigure((6.0, 4.0))
-    figure.show(Plan(1, 1, (6.0, 4.0), (both,)), histories)
+    figure.show(Show(Plan(1, 1, (6.0, 4.0), (both,))), histories)
     left, twin = figure.figure.axes
     assert (twin.get_ylabel(), line(twin, "b").get_ydata().tolist()) == ("b / s", [100.0, 300.0])
     assert twin.get_ylim() == pytest.approx((0.0, 315.0))
     assert (legend_texts(left), legend_texts(twin)) == (["a"], ["b"])
-    figure.show(Plan(1, 1, (6.0, 4.0), (loss_panel("a", "b"),)), histories)
+    figure.show(Show(Plan(1, 1, (6.0, 4.0), (loss_panel("a", "b"),))), histories)
     figure.draw()
     assert figure.figure.axes == [left]
     assert line(left, "b").get_ydata().tolist() == [100.0, 300.0]
@@ -304,7 +304,7 @@ def test_the_fair_share_of_the_largest_floats_is_one() -> None:
 @pytest.mark.parametrize("size", [(0.1, 0.1), (1.0, 0.5), (60.0, 2.0)])
 def test_any_size_draws(size: tuple[float, float]) -> None:
     figure = TrainingFigure(size)
-    figure.show(Plan(3, 3, size, (loss_panel("a"),) * 9), {"a": history_of([1, 2])}, title="T" * 300)
+    figure.show(Show(Plan(3, 3, size, (loss_panel("a"),) * 9), title="T" * 300), {"a": history_of([1, 2])})
     figure.figure.savefig("/dev/null", format="png", dpi=10)
 
 
@@ -450,7 +450,7 @@ def test_an_alert_is_seen_on_a_heat_map(live: bool) -> None:
     panel = Panel("E", "expert", heat_map=HeatMap(tuple((i, f"expert_{i}") for i in range(16)), 16))
     figure = TrainingFigure((6.0, 4.0), live=live)
     for _ in range(2):  # the second time over what is kept of the first
-        figure.show(Plan(1, 1, (6.0, 4.0), (panel,)), histories, alerts=[(50, "nan")])
+        figure.show(Show(Plan(1, 1, (6.0, 4.0), (panel,)), alerts=[(50, "nan")]), histories)
         figure.draw()
         canvas: Any = figure.figure.canvas
         colors = np.asarray(canvas.buffer_rgba())[..., :3]
@@ -469,9 +469,9 @@ def test_a_zoom_into_a_heat_map_is_one_into_the_part_below_it() -> None:
     upper, lower = (axes for axes in figure.figure.axes if axes.get_ylabel())
     upper.set_xlim(20.0, 40.0)
     assert lower.get_xlim() == (20.0, 40.0)
-    figure.show(Plan(1, 1, (6.0, 4.0), (panel,)), histories, leave=[upper, lower])
+    figure.show(Show(Plan(1, 1, (6.0, 4.0), (panel,))), histories, leave=[upper, lower])
     assert upper.get_xlim() == lower.get_xlim() == (20.0, 40.0)
-    figure.show(Plan(1, 1, (6.0, 4.0), (loss_panel("expert_0"),)), histories)
+    figure.show(Show(Plan(1, 1, (6.0, 4.0), (loss_panel("expert_0"),))), histories)
     figure.draw()
     assert any(label.get_text() for label in figure.figure.axes[0].get_xticklabels())
 
@@ -480,7 +480,7 @@ def test_numbers_of_the_rows_of_a_low_heat_map_do_not_lie_on_each_other() -> Non
     histories = {f"expert_{i}": history_of([1.0] * 9) for i in range(48)}
     panel = Panel("E", "expert", heat_map=HeatMap(tuple((i, f"expert_{i}") for i in range(48)), 48))
     figure = TrainingFigure((4.0, 4.0))
-    figure.show(Plan(3, 1, (4.0, 4.0), (panel,) * 3), histories)
+    figure.show(Show(Plan(3, 1, (4.0, 4.0), (panel,) * 3)), histories)
     figure.draw()
     labels = figure.figure.axes[0].get_yticklabels()
     boxes = sorted(tuple(label.get_window_extent().intervaly) for label in labels if label.get_text())
@@ -523,7 +523,7 @@ def test_a_map_of_experts_can_become_one_of_layers_and_back() -> None:
     experts = Panel("E", "expert", heat_map=HeatMap(((0, "expert_0"), (1, "expert_1")), 2))
     figure = TrainingFigure((6.0, 4.0))
     for panel, top in ((experts, 2.0), (layer_panel("0"), 1.0), (experts, 2.0)):
-        figure.show(Plan(1, 1, (6.0, 4.0), (panel,)), histories)
+        figure.show(Show(Plan(1, 1, (6.0, 4.0), (panel,))), histories)
         figure.draw()
         assert figure.figure.axes[0].images[0].norm.vmax == top
 
@@ -556,7 +556,7 @@ def test_a_heat_map_gives_way_to_lines_and_comes_back() -> None:
     heat = Panel("E", "expert", heat_map=HeatMap(((0, "expert_0"), (1, "expert_1")), 2), below=loss_panel("expert_0"))
     figure = TrainingFigure((6.0, 4.0))
     for panel, axes in ((heat, 3), (loss_panel("expert_0"), 1), (heat, 3)):
-        figure.show(Plan(1, 1, (6.0, 4.0), (panel,)), histories)
+        figure.show(Show(Plan(1, 1, (6.0, 4.0), (panel,))), histories)
         figure.draw()
         assert len(figure.figure.axes) == axes
 
@@ -569,7 +569,7 @@ def test_a_panel_of_any_scale_can_become_a_heat_map_and_go_back(scale: str) -> N
     lines = loss_panel("expert_0", yscale=scale)
     figure = TrainingFigure((6.0, 4.0))
     for panel in (lines, heat, lines, loss_panel("none", yscale=scale), heat, lines):
-        figure.show(Plan(1, 1, (6.0, 4.0), (panel,)), histories)
+        figure.show(Show(Plan(1, 1, (6.0, 4.0), (panel,))), histories)
         figure.draw()
         axes = figure.figure.axes[0]
         if panel is heat:
@@ -698,7 +698,7 @@ def test_a_panel_without_room_has_fewer_numbers_on_a_logarithmic_axis() -> None:
     counts = []
     for height in (6.0, 1.2):
         figure, plan = TrainingFigure((6.0, height)), Plan(1, 1, (6.0, height), (loss_panel("rate", yscale="log"),))
-        figure.show(plan, histories)
+        figure.show(Show(plan), histories)
         figure.figure.canvas.draw()
         counts.append(len(figure.figure.axes[0].get_yticks()))
     assert counts[0] > counts[1] >= 2
@@ -713,7 +713,7 @@ def test_long_numbers_are_counted_in_a_larger_unit() -> None:
         ("Other", None, "MB", {"20k", "40k"}),
     ):
         panel = Panel(name, "MB", (Series("a", "a", "#0072B2"),), larger=larger)
-        figure.show(Plan(1, 1, (6.0, 4.0), (panel,)), {"a": history})
+        figure.show(Show(Plan(1, 1, (6.0, 4.0), (panel,))), {"a": history})
         figure.draw()
         axis = figure.figure.axes[0].yaxis
         assert figure.figure.axes[0].get_ylabel() == label

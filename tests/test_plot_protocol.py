@@ -16,7 +16,7 @@ from sinks.plotting.config import TrainingVisualizerConfig
 from sinks.plotting.mirror import Mirror
 from sinks.plotting.moe import MoeLayout, moe_config
 from sinks.plotting.news import MOST_POINTS, TOGETHER, News, together
-from sinks.plotting.plan import Plan
+from sinks.plotting.plan import Plan, Show
 from sinks.plotting.points import points_of
 from sinks.plotting.protocol import (
     KEPT,
@@ -26,7 +26,6 @@ from sinks.plotting.protocol import (
     SERIES,
     SHOW,
     Frames,
-    Show,
     complaint,
     frame,
     kept,
@@ -148,7 +147,9 @@ class Run:
         self.numbers.record(TrainingSnapshot(step, loss, custom_metrics=dict(metrics)))
 
     def tell(self, most_frames: int | None = None) -> list[bytes]:
-        shown = Shown(self.numbers, AutomaticLayout(TrainingVisualizerConfig()), **self.more)
+        histories = self.numbers.histories()
+        plan = AutomaticLayout(TrainingVisualizerConfig()).plan(tuple(histories))
+        shown = Shown(self.numbers, histories, Show(plan, **self.more))
         kinds = []
         for count, data in enumerate(self.news.frames(shown), 1):
             for kind, body in Frames().add(data):

@@ -16,7 +16,7 @@ from m.metrics.snapshot import TrainingSnapshot
 from m.training_viz import create_loss_visualizer
 from sinks.plotting.figure import TrainingFigure
 from sinks.plotting.milestones import MOST_MILESTONES, Milestones, SecondScale
-from sinks.plotting.plan import Panel, Plan, Series
+from sinks.plotting.plan import Panel, Plan, Series, Show
 from sinks.plotting.second_axis import time_text
 from sinks.plotting.sink import PlotSink
 from sinks.plotting.styles import STYLE_BY_NAME
@@ -134,7 +134,7 @@ def test_numbers_of_a_narrow_panel_do_not_lie_on_each_other(kind: str, style: st
     plan = Plan(1, 3, (6.9, 2.6), tuple(Panel("Loss", "loss", (Series("a", "a", "#0072B2"),)) for _ in range(3)))
     figure = TrainingFigure((6.9, 2.6), style=STYLE_BY_NAME[style])
     second = SecondScale(kind, (0.0, 400_000.0), (0.0, 420e9 if kind == "tokens" else 30_000.0))
-    figure.show(plan, {"a": history_of([1.0] * 401, range(0, 400_001, 1000))}, second=second)
+    figure.show(Show(plan, second=second), {"a": history_of([1.0] * 401, range(0, 400_001, 1000))})
     figure.figure.canvas.draw()
     axes: Axes = figure.figure.axes[0]
     second_axis: Any = axes.child_axes[0]
@@ -188,7 +188,7 @@ def test_it_is_drawn_with_the_background_and_anew_when_it_changes() -> None:
     drawn = []
     for last in (10.0, 10.0, 100.0):
         for figure in (live, anew):
-            figure.show(plan, {"a": history}, second=SecondScale("time", (0.0, 79.0), (0.0, last)), room=0.25)
+            figure.show(Show(plan, second=SecondScale("time", (0.0, 79.0), (0.0, last)), room=0.25), {"a": history})
         drawn.append(live.draw())
         anew.draw()
         canvases: Any = (live.figure.canvas, anew.figure.canvas)
@@ -199,7 +199,7 @@ def test_it_is_drawn_with_the_background_and_anew_when_it_changes() -> None:
 def test_it_follows_a_zoom() -> None:
     plan = Plan(1, 1, (6.0, 4.0), (Panel("Loss", "loss", (Series("a", "a", "#0072B2"),)),))
     figure = TrainingFigure((6.0, 4.0))
-    figure.show(plan, {"a": history_of([1.0] * 101)}, second=SecondScale("time", (0.0, 100.0), (0.0, 100.0)))
+    figure.show(Show(plan, second=SecondScale("time", (0.0, 100.0), (0.0, 100.0))), {"a": history_of([1.0] * 101)})
     axes: Axes = figure.figure.axes[0]
     axes.set_xlim(40.0, 80.0)
     [numbers] = top_of(figure.figure)
@@ -231,7 +231,7 @@ def test_times_read_as_people_write_them(seconds: float, text: str) -> None:
 def test_any_extent_has_a_few_numbers_that_differ(kind: str, last: float) -> None:
     plan = Plan(1, 1, (6.0, 4.0), (Panel("Loss", "loss", (Series("a", "a", "#0072B2"),)),))
     figure = TrainingFigure((6.0, 4.0))
-    figure.show(plan, {"a": history_of([1.0] * 11)}, second=SecondScale(kind, (0.0, 10.0), (0.0, last)))
+    figure.show(Show(plan, second=SecondScale(kind, (0.0, 10.0), (0.0, last))), {"a": history_of([1.0] * 11)})
     [numbers] = top_of(figure.figure)
     texts = [text for text, _ in numbers]
     assert len(set(texts)) == len(texts)
@@ -244,7 +244,7 @@ def test_times_that_stand_still_are_drawn_all_the_same() -> None:
     plan = Plan(1, 1, (6.0, 4.0), (Panel("Loss", "loss", (Series("a", "a", "#0072B2"),)),))
     figure = TrainingFigure((6.0, 4.0))
     for values in ((0.0, 0.0, 0.0), (0.0, 5.0, 5.0), (7.0, 7.0, 9.0)):
-        figure.show(plan, {"a": history_of([1.0] * 11)}, second=SecondScale("time", (0.0, 5.0, 10.0), values))
+        figure.show(Show(plan, second=SecondScale("time", (0.0, 5.0, 10.0), values)), {"a": history_of([1.0] * 11)})
         assert len(top_of(figure.figure)) == 1
 
 

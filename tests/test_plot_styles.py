@@ -28,8 +28,7 @@ from sinks.plotting.colors import CYCLE, other_tone
 from sinks.plotting.config import MetricConfig, PlotConfig, TrainingVisualizerConfig
 from sinks.plotting.figure import TrainingFigure
 from sinks.plotting.live_image import _Image
-from sinks.plotting.plan import Panel, Plan, Series
-from sinks.plotting.protocol import Show
+from sinks.plotting.plan import Panel, Plan, Series, Show
 from sinks.plotting.sink import PlotSink
 from sinks.plotting.styles import DARK, PAPER, SCREEN, STYLE_BY_NAME, Style
 
@@ -224,7 +223,7 @@ def test_title_and_notes_of_a_panel_stand_beside_each_other(title: str, width: f
         history.append(step, value)
     panel = Panel(title, "loss", (Series("a", "a", "#0072B2", smoothing=0.9),), yscale="log")
     figure = TrainingFigure((width, 2.5), style=PAPER)
-    figure.show(Plan(1, 1, (width, 2.5), (panel,)), {"a": history})
+    figure.show(Show(Plan(1, 1, (width, 2.5), (panel,))), {"a": history})
     figure.draw()
     axes = figure.figure.axes[0]
     boxes = [text.get_window_extent() for text in axes.texts if text.get_text() and text.get_visible()]
@@ -274,7 +273,7 @@ def test_a_live_picture_in_every_style_is_that_of_a_file() -> None:
                 history.append(len(history), 1.0 + len(history))
             plan = Plan(1, 1, (6.0, 4.0), (Panel("Loss", "loss", (Series("a", "a", CYCLE[0]),)),))
             for figure in (live, anew):
-                figure.show(plan, {"a": history}, room=0.25)
+                figure.show(Show(plan, room=0.25), {"a": history})
                 figure.draw()
         canvases: Any = (live.figure.canvas, anew.figure.canvas)
         assert bytes(canvases[0].buffer_rgba()) == bytes(canvases[1].buffer_rgba())

@@ -23,6 +23,7 @@ from sinks.plotting.layouts import ConfiguredLayout, loss_config
 from sinks.plotting.mirror import Mirror
 from sinks.plotting.news import News
 from sinks.plotting.pace import Share
+from sinks.plotting.plan import Show
 from sinks.plotting.protocol import Frames
 from sinks.plotting.shown import BLIT_ROOM, Shown
 from sinks.plotting.window import show_window
@@ -35,7 +36,9 @@ saw: dict[str, object] = {}
 def tell(first: int, last: int) -> None:
     for step in range(first, last):
         numbers.record(TrainingSnapshot(step, 1.0 / (step + 1), learning_rate=1e-3))
-    for data in news.frames(Shown(numbers, ConfiguredLayout(loss_config()), "a window", room=BLIT_ROOM)):
+    histories = numbers.histories()
+    show = Show(ConfiguredLayout(loss_config()).plan(tuple(histories)), "a window", room=BLIT_ROOM)
+    for data in news.frames(Shown(numbers, histories, show)):
         for kind, body in frames.add(data):
             mirror.take(kind, body)
 

@@ -164,7 +164,7 @@ def _in_a_cell(source: Callable[[], Shown | None], budget: DrawBudget) -> Appear
     try:
         from sinks.plotting.notebook import NotebookOutput
 
-        return Inline(NotebookOutput(shown.layout.plan(()), STYLE_BY_NAME[shown.style]), source, budget)
+        return Inline(NotebookOutput(shown.show.plan, STYLE_BY_NAME[shown.show.style]), source, budget)
     except Exception:
         logger.warning("no plot can be shown in this notebook; training goes on without it", exc_info=True)
         return Off()

@@ -19,9 +19,8 @@ from sinks.plotting.background import Background, can_be_kept
 from sinks.plotting.glyphs import drawable, fitted, plain, width_of
 from sinks.plotting.limits import Limits, calm
 from sinks.plotting.lines import Course
-from sinks.plotting.milestones import SecondScale
 from sinks.plotting.panel import PanelView, union
-from sinks.plotting.plan import MOST_ALERTS, Panel, Plan
+from sinks.plotting.plan import MOST_ALERTS, Panel, Plan, Show
 from sinks.plotting.points import FARTHEST, Points, points_of
 from sinks.plotting.said import Said
 from sinks.plotting.settings import own_settings
@@ -83,34 +82,27 @@ class TrainingFigure:
 
     def show(
         self,
-        plan: Plan,
+        told: Show,
         histories: Mapping[str, History],
         *,
-        title: str = "",
-        newest: int | None = None,
-        alerts: Sequence[tuple[int, str]] = (),
-        second: SecondScale | None = None,
-        room: float = 0.0,
         leave: Collection[Axes] = (),
     ) -> None:
         """Bring every artist up to date; the canvas is not drawn yet.
 
-        ``newest`` limits the points of each metric that are drawn. ``alerts`` are steps and rules to mark. ``second``
-        is what an axis along the top of each panel says. ``room``: so much of an axis may stay empty so that its limits
-        need not move with every point; 0.0 makes them follow exactly. The limits of the axes in ``leave`` are somebody
-        else's and stay.
+        The limits of the axes in ``leave`` are somebody else's and stay.
         """
+        plan = told.plan
         with own_settings():
             size = plan.size_in(self._style)
             if size != self._size:
                 self.figure.set_size_inches(*size)
                 self._size = size
             self._have_views(plan)
-            self._show_panels(plan, histories, newest, [step for step, _ in alerts], room, leave)
+            self._show_panels(told, histories, leave)
             for upper, *_ in self._cells:
-                upper.set_second(second)
-            self._place(plan, alerts)
-            self._write(plan, title, alerts)
+                upper.set_second(told.second)
+            self._place(plan, told.alerts)
+            self._write(plan, told.title, told.alerts)
 
     def draw(self) -> bool:
         """Draw the canvas now. Gives whether all of it was drawn, rather than the curves alone."""
@@ -135,15 +127,9 @@ class TrainingFigure:
                 if len(views) > 1:  # the numbers of steps stand below the last part: a zoom in one is one in all
                     views[-1].axes.sharex(views[0].axes)
 
-    def _show_panels(
-        self,
-        plan: Plan,
-        histories: Mapping[str, History],
-        newest: int | None,
-        alerts: Sequence[int],
-        room: float,
-        leave: Collection[Axes],
-    ) -> None:
+    def _show_panels(self, told: Show, histories: Mapping[str, History], leave: Collection[Axes]) -> None:
+        plan, newest, room = told.plan, told.newest, told.room
+        alerts = [step for step, _ in told.alerts]
         longest = max((len(history) for history in histories.values()), default=0)
         most = self._most_points(plan)
         known, self._drawn = self._drawn, {}  # what is not drawn any more is let go

@@ -82,13 +82,12 @@ class Inline:
     def _draw(self, *, last: bool = False) -> None:
         if os.getpid() != self._pid:
             return  # a fork's output would appear in its parent's cell
-        shown = self._source()
-        if shown is None:
-            return
         done = False
         try:
             with self._budget.measured():
-                self._output.draw(shown, last=last)
+                shown = self._source()
+                if shown is not None:
+                    self._output.draw(shown, last=last)
             done = True
         except Exception as error:
             logger.warning("the plot could not be shown: %s", harmless(str(error)), exc_info=not self._failed_before)

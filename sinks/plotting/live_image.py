@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,8 @@ from m.metrics.history import History
 from sinks.plotting.figure import DPI, TrainingFigure
 from sinks.plotting.mirror import Mirror
 from sinks.plotting.pace import Pace, Share
-from sinks.plotting.protocol import Show, complaint
+from sinks.plotting.plan import Show
+from sinks.plotting.protocol import complaint
 from sinks.plotting.saving import png_of_canvas, save, write_whole
 from sinks.plotting.styles import STYLE_BY_NAME
 
@@ -62,15 +64,7 @@ class _Image:
             style = STYLE_BY_NAME[told.style]
             dpi = style.png_dpi if self._pixels else DPI
             self._figure = TrainingFigure(told.plan.size, style=style, live=self._pixels, dpi=dpi)
-        self._figure.show(
-            told.plan,
-            histories,
-            title=told.title,
-            newest=told.newest,
-            alerts=told.alerts,
-            second=told.second,
-            room=0.0 if last else told.room,
-        )
+        self._figure.show(replace(told, room=0.0) if last else told, histories)
         if self._pixels:
             self._figure.draw()
             write_whole(png_of_canvas(self._figure.figure), self._path)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 
 from m.metrics.history import AMPLE, NARROW, History
+from sinks.plotting.plan import Show
 from sinks.plotting.protocol import (
     KEPT,
     POINTS,
     RUN,
     SERIES,
     SHOW,
-    Show,
     read_kept,
     read_points,
     read_show,

@@ -9,8 +9,8 @@ from typing import Final
 
 from m.metrics.history import NARROW, History, Room
 from m.metrics.named import NamedHistories
-from sinks.plotting.plan import Plan
-from sinks.plotting.protocol import RUN, SERIES, Show, kept, points, show, words
+from sinks.plotting.plan import Show
+from sinks.plotting.protocol import RUN, SERIES, kept, points, show, words
 from sinks.plotting.shown import Shown, drawn_names
 
 MOST_POINTS: Final = 8192
@@ -34,8 +34,6 @@ class News:
 
     def __init__(self) -> None:
         self._numbers: NamedHistories | None = None
-        self._names: tuple[str, ...] | None = None
-        self._plan: Plan | None = None
         self._told: dict[str, _Told] = {}
         self._show: Show | None = None
         self._next_number = 0
@@ -44,24 +42,17 @@ class News:
         """What is new, in the order in which it must arrive. A frame that was yielded counts as told; whoever stops in
         the middle gets the rest the next time."""
         if shown.numbers is not self._numbers:
-            self._numbers, self._names, self._show = shown.numbers, None, None
-            self._told = {}
+            self._numbers, self._show, self._told = shown.numbers, None, {}
             yield words(RUN, {})
-        histories = shown.numbers.histories()
-        names = tuple(histories)
-        if self._plan is None or names != self._names:
-            self._plan = shown.layout.plan(names)
-            self._names = names
-        plan = self._plan
-        drawn = [name for name in drawn_names(plan) if name in histories]
+        histories = shown.histories
+        drawn = [name for name in drawn_names(shown.show.plan) if name in histories]
         for name in drawn:
             told = self._told.get(name)
             if told is None or told.history is not histories[name] or told.room != histories[name].room:
                 yield self._begin(name, histories[name])
-        now = Show(plan, shown.title, shown.newest, shown.alerts, shown.room, shown.second, shown.style)
-        if now != self._show:
-            self._show = now
-            yield show(now)
+        if shown.show != self._show:
+            self._show = shown.show
+            yield show(shown.show)
         for name in drawn:
             yield from self._points(name)
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import base64
 import threading
+from dataclasses import replace
 from typing import Any
 
 from sinks.plotting.figure import TrainingFigure
-from sinks.plotting.plan import Plan
+from sinks.plotting.plan import Plan, Show
 from sinks.plotting.saving import png_of_canvas
 from sinks.plotting.shown import BLIT_ROOM, Shown
 from sinks.plotting.styles import Style
@@ -29,7 +30,7 @@ class NotebookOutput:
         self._figure: TrainingFigure | None = TrainingFigure(plan.size, style=style, live=True)
         self._handle: Any = None
         self._numbers: object = None
-        self._figure.show(plan, {})
+        self._figure.show(Show(plan), {})
         self._figure.draw()
         png_of_canvas(self._figure.figure)
 
@@ -42,19 +43,10 @@ class NotebookOutput:
             return
         if shown.numbers is not self._numbers:
             self._numbers, self._handle = shown.numbers, None
-        histories = shown.numbers.histories()
-        plan = shown.layout.plan(tuple(histories))
         if self._figure is None:
-            self._figure = TrainingFigure(plan.size, style=self._style, live=True)
-        self._figure.show(
-            plan,
-            histories,
-            title=shown.title,
-            newest=shown.newest,
-            alerts=shown.alerts,
-            second=shown.second,
-            room=0.0 if last else BLIT_ROOM,  # each millisecond is one of the training
-        )
+            self._figure = TrainingFigure(shown.show.plan.size, style=self._style, live=True)
+        room = 0.0 if last else BLIT_ROOM  # each millisecond is one of the training
+        self._figure.show(replace(shown.show, room=room), shown.histories)
         self._figure.draw()
         self._publish(png_of_canvas(self._figure.figure))
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from sinks.plotting.milestones import SecondScale
 from sinks.plotting.styles import Style
 
 MOST_ALERTS: Final = 20
@@ -115,6 +116,25 @@ class Plan:
         """The figure's size in inches where its looks are those of ``style``."""
         row = 2.7 if any(panel.below for panel in self.panels) else 1.9  # where words and numbers have room
         return style.size(self.size, self.cols, row * self.rows)
+
+
+@dataclass(slots=True, frozen=True)
+class Show:
+    """What a figure shows besides points."""
+
+    plan: Plan
+    title: str = ""
+    newest: int | None = None
+    """So many newest points of each metric are drawn; None draws all."""
+    alerts: tuple[tuple[int, str], ...] = ()
+    """Steps and rules to mark."""
+    room: float = 0.0
+    """So much of an axis may stay empty so that its limits need not move with every point; 0.0 makes them follow
+    exactly."""
+    second: SecondScale | None = None
+    """What an axis along the top of each panel says; None: there is none."""
+    style: str = "screen"
+    """A name of `sinks.plotting.styles`, for whoever makes the figure."""
 
 
 class Layout(Protocol):

@@ -12,13 +12,13 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Final
 
 from m.metrics.history import Folded, Kept
 from m.metrics.running import Running
 from sinks.plotting.milestones import SecondScale
-from sinks.plotting.plan import HeatMap, Panel, Plan, RightAxis, Series
+from sinks.plotting.plan import HeatMap, Panel, Plan, RightAxis, Series, Show
 
 HELLO: Final = b"h"
 """How and where to show: once, first."""
@@ -45,24 +45,6 @@ LARGEST: Final = 1 << 26
 
 _HEAD: Final = struct.Struct("<Ic")
 _ID: Final = struct.Struct("<I")
-
-
-@dataclass(slots=True, frozen=True)
-class Show:
-    """What the figure shows besides points."""
-
-    plan: Plan
-    title: str = ""
-    newest: int | None = None
-    """So many newest points of each metric are drawn; None draws all."""
-    alerts: tuple[tuple[int, str], ...] = ()
-    """Steps and rules."""
-    room: float = 0.0
-    """So much of an axis may stay empty so that its limits need not move with every point."""
-    second: SecondScale | None = None
-    """What a second axis says; None: there is none."""
-    style: str = "screen"
-    """A name of `sinks.plotting.styles`."""
 
 
 def frame(kind: bytes, body: bytes = b"") -> bytes:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from m.metrics.history import History
 from m.metrics.named import NamedHistories
-from sinks.plotting.milestones import SecondScale
-from sinks.plotting.plan import Layout, Plan
+from sinks.plotting.plan import Plan, Show
 
 UNSEEN_ROOM: Final = 0.03
 """Of an axis: as much as its margins, so that nobody sees whether it is there."""
@@ -17,22 +17,13 @@ BLIT_ROOM: Final = 0.25
 
 @dataclass(slots=True, frozen=True)
 class Shown:
-    """The numbers of the current run, and how they are to be drawn."""
+    """The numbers of the current run, and what a figure shows of them."""
 
     numbers: NamedHistories
     """Another object for each run."""
-    layout: Layout
-    title: str = ""
-    newest: int | None = None
-    """So many newest points of each metric are drawn; None draws all."""
-    alerts: tuple[tuple[int, str], ...] = ()
-    """Steps and rules to mark."""
-    room: float = 0.0
-    """So much of an axis may stay empty so that its limits need not move with every point."""
-    second: SecondScale | None = None
-    """What a second axis says; None: there is none."""
-    style: str = "screen"
-    """A name of `sinks.plotting.styles`."""
+    histories: dict[str, History]
+    """Those of the numbers that there are by now."""
+    show: Show
 
 
 def drawn_names(plan: Plan) -> list[str]:

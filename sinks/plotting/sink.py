@@ -28,9 +28,9 @@ from sinks.plotting.automatic import AutomaticLayout
 from sinks.plotting.budget import DrawBudget
 from sinks.plotting.config import DEFAULT_TITLE, TrainingVisualizerConfig, check_style, validate
 from sinks.plotting.layouts import ConfiguredLayout, custom_config, loss_config, size_of
-from sinks.plotting.milestones import Milestones, SecondScale
+from sinks.plotting.milestones import Milestones
 from sinks.plotting.moe import MoeLayout, moe_config
-from sinks.plotting.plan import MOST_ALERTS, Layout
+from sinks.plotting.plan import MOST_ALERTS, Layout, Plan, Show
 from sinks.plotting.saving import checked_path, save
 from sinks.plotting.shown import BLIT_ROOM, UNSEEN_ROOM, Shown
 from sinks.plotting.styles import STYLE_BY_NAME
@@ -158,6 +158,7 @@ class PlotSink:
         if isinstance(config.smoothing, Mapping):
             config.smoothing = dict(config.smoothing)
         self._layout = layout_of(config)
+        self._planned: tuple[tuple[str, ...], Plan] | None = None  # the newest plan, and for which names
         check_place(config)
         self._image = None if config.image_path is None else os.path.abspath(config.image_path)
         self._budget = DrawBudget(float(config.draw_budget))
@@ -307,9 +308,6 @@ class PlotSink:
         self._numbers.record(snapshot)
         self._milestones.record(snapshot)
 
-    def _second(self) -> SecondScale | None:
-        return None if self._milestones is None else self._milestones.scale()
-
     def _next_interval(self, interval: int, step: int) -> None:
         if self._interval_of_last is None:
             self._speaks = self._config.on_rank is None or rank() == self._config.on_rank
@@ -321,17 +319,22 @@ class PlotSink:
         self._interval_of_last = interval
 
     def _shown(self) -> Shown:
-        room = BLIT_ROOM if self._config.use_blit else UNSEEN_ROOM
-        return Shown(
-            self._numbers,
-            self._layout,
+        config, numbers = self._config, self._numbers
+        histories = numbers.histories()
+        names = tuple(histories)
+        planned = self._planned
+        if planned is None or planned[0] != names:
+            planned = self._planned = names, self._layout.plan(names)
+        show = Show(
+            planned[1],
             self._title(),
-            self._config.max_points,
+            config.max_points,
             tuple(self._alerts),
-            room,
-            self._second(),
-            self._config.style,
+            BLIT_ROOM if config.use_blit else UNSEEN_ROOM,
+            None if self._milestones is None else self._milestones.scale(),
+            config.style,
         )
+        return Shown(numbers, histories, show)
 
     def _up_to_date(self) -> TrainingFigure:
         if self._figure is None:
@@ -345,15 +348,8 @@ class PlotSink:
         return TrainingFigure(size_of(self._config), style=STYLE_BY_NAME[style])
 
     def _bring_up_to_date(self, figure: TrainingFigure) -> None:
-        histories = self._numbers.histories()
-        figure.show(
-            self._layout.plan(tuple(histories)),
-            histories,
-            title=self._title(),
-            newest=self._config.max_points,
-            alerts=tuple(self._alerts),
-            second=self._second(),
-        )
+        shown = self._shown()
+        figure.show(replace(shown.show, room=0.0), shown.histories)
 
     def _title(self) -> str:
         described = self._run is not None and self._run.description not in ("", _NO_DESCRIPTION)

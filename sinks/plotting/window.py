@@ -21,8 +21,8 @@ from matplotlib.backend_bases import KeyEvent, NavigationToolbar2
 from sinks.plotting.figure import DPI, TrainingFigure
 from sinks.plotting.mirror import Mirror
 from sinks.plotting.pace import Pace, Share
-from sinks.plotting.plan import Plan
-from sinks.plotting.protocol import Show, complaint
+from sinks.plotting.plan import Plan, Show
+from sinks.plotting.protocol import complaint
 from sinks.plotting.settings import OURS
 from sinks.plotting.styles import STYLE_BY_NAME
 from sinks.plotting.text import visible
@@ -194,16 +194,8 @@ class _Window:
             self._panels = panels
         chosen = self._chosen()
         self._settled = self._mirror.ended.is_set()
-        self._view.show(
-            replace(plan, size=self._size),
-            histories,
-            title=told.title,
-            newest=told.newest,
-            alerts=told.alerts,
-            second=told.second,
-            room=0.0 if self._settled else told.room,
-            leave=chosen,
-        )
+        room = 0.0 if self._settled else told.room
+        self._view.show(replace(told, plan=replace(plan, size=self._size), room=room), histories, leave=chosen)
         self._following = {
             axes: self._following[axes] if axes in chosen else _limits(axes) for axes in self._figure.axes
         }

@@ -51,12 +51,11 @@ class HeatMapView:
         self._axes = axes
         self.ids: tuple[int | str, ...] = ()
         """The experts or layers whose rows there are, from below."""
-        self._of_layers = False
+        self._of_layers: bool | None = None
         axes.yaxis.set_minor_locator(NullLocator())
         self._image = AxesImage(
             axes,
-            cmap=colormaps["RdBu_r"].with_extremes(bad=_NOT_GIVEN, under=_DEAD),
-            norm=Normalize(0.0, 2.0),
+            norm=Normalize(0.0, 1.0),  # the colours are said below
             interpolation="nearest",
             origin="lower",
             extent=(0.0, 1.0, -0.5, 0.5),
@@ -67,11 +66,8 @@ class HeatMapView:
         self._image.set(zorder=FRONT - 0.05, animated=front)  # the marks of alerts lie over it
         axes.add_image(self._image)
         self._bar_axes = new_axes(figure, style)
-        bar: Any = figure.colorbar(
-            self._image, cax=self._bar_axes, orientation="horizontal", extend="max", ticks=[0.0, 1.0, 2.0]
-        )
+        bar: Any = figure.colorbar(self._image, cax=self._bar_axes, orientation="horizontal", extend="max")
         self._bar = bar
-        bar.ax.set_xticklabels(["0", "fair share", "2×"])
         bar.ax.tick_params(
             axis="x",
             length=0.0,
@@ -83,8 +79,7 @@ class HeatMapView:
         )
         bar.outline.set_edgecolor(style.frame)
         bar.outline.set_linewidth(0.5)
-        for label in bar.ax.get_xticklabels():
-            plain(label)
+        self._speak_of_layers(False)
         self._place: tuple[float, float, float, float] | None = None
         self.note = ""
         """What a reader must know about the columns."""

@@ -102,10 +102,8 @@ class PlotSink:
         With ``n_experts`` each expert's utilization is drawn, as lines or, for more than a dozen, as a heat map. A
         custom metric joins the task's panel when its name says that it is an error, an accuracy or another score.
         """
-        config = moe_config(update_interval)
-        validate(config)
         sink = cls.__new__(cls)
-        sink._set_up(config, lambda config: MoeLayout(config, n_experts), summary, clock, where)
+        sink._set_up(moe_config(update_interval), lambda config: MoeLayout(config, n_experts), summary, clock, where)
         return sink
 
     @classmethod

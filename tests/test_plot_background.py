@@ -20,7 +20,8 @@ from sinks.plotting.background import can_be_kept
 from sinks.plotting.figure import TrainingFigure
 from sinks.plotting.moe import MoeLayout, moe_config
 from sinks.plotting.plan import Panel, Plan, RightAxis, Series, Show
-from sinks.plotting.saving import PNG_DPI, png_of_canvas, rendered
+from sinks.plotting.saving import png_of_canvas, rendered
+from sinks.plotting.styles import SCREEN
 
 SIZE = (6.0, 4.5)
 MOE = ("train_loss", "val_loss", "position_error", "accuracy", "expert_entropy", "expert_cv", "samples_per_sec")
@@ -60,7 +61,7 @@ class Twins:
     """A live figure, and one that is not and shows the same, drawn anew as a file each time."""
 
     def __init__(self) -> None:
-        self.live = TrainingFigure(SIZE, live=True, dpi=PNG_DPI)
+        self.live = TrainingFigure(SIZE, live=True, dpi=SCREEN.png_dpi)
         self._other = TrainingFigure(SIZE)
 
     def show(self, told: Show, histories: dict[str, History]) -> None:

@@ -10,11 +10,12 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from sinks.plotting.styles import SCREEN
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS: Final = (".png", ".pdf", ".svg")
-PNG_DPI: Final = 150.0
 
 
 def checked_path(path: str | os.PathLike[str]) -> Path:
@@ -34,7 +35,7 @@ def checked_path(path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def save(figure: Figure, path: Path, *, dpi: float = PNG_DPI) -> None:
+def save(figure: Figure, path: Path, *, dpi: float = SCREEN.png_dpi) -> None:
     """Write ``figure`` to ``path``, in the format of its extension; missing folders are made. ``dpi`` is for PNG.
 
     The file appears, or is replaced, at once and whole: whoever reads it meanwhile sees the old or the new one. What
@@ -62,7 +63,7 @@ def write_whole(image: bytes, path: Path) -> None:
         raise
 
 
-def rendered(figure: Figure, extension: str, *, dpi: float = PNG_DPI) -> bytes:
+def rendered(figure: Figure, extension: str, *, dpi: float = SCREEN.png_dpi) -> bytes:
     """The bytes of the file. PDF and SVG keep text as text and hold no date, so equal figures make equal files."""
     from sinks.plotting.settings import own_settings
 

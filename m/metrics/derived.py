@@ -12,6 +12,10 @@ from typing import Final
 
 from m.metrics.throughput import RateMeter
 
+RATES: Final = ("samples_per_sec", "tokens_per_sec")
+"""The names of the rates: of samples, where a batch size is given, and of tokens, where a sequence length is, too."""
+BALANCE: Final = ("expert_entropy", "load_balance")
+"""The names of what `entropy_and_balance` gives."""
 OBSERVE_EVERY_S: Final = 0.25
 """The rate is worked out anew this often, not at every step: a loop may do a thousand steps in that time."""
 

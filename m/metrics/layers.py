@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from m.metrics.derived import BALANCE
 from m.metrics.experts import ExpertBalance, expert_balance
 from m.metrics.history import History
 from m.metrics.loads import Layers, numbers_in
@@ -19,6 +20,8 @@ AT_EVERY_STEP: Final = 64
 """So many loads, over all layers, are read at every step whatever it takes: some 20 microseconds."""
 AT_ONCE: Final = 2048
 """About so many loads are read at one step; the other layers' of that step wait for the next ones."""
+OVERALL: Final = (*BALANCE, "load_balance_worst", "dead_experts")
+"""The names of the indicators over all layers."""
 MOST_LAYERS: Final = 1000
 """Layers that are kept; the others are counted."""
 
@@ -64,7 +67,7 @@ class LayerHistories:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self.overall = {name: History() for name in _OVERALL}
+        self.overall = {name: History() for name in OVERALL}
         """The four over all layers."""
         self.by_layer: dict[str, History] = {}
         """Those of single layers, by name."""
@@ -135,6 +138,3 @@ class LayerHistories:
             overall["load_balance"].append(self._at, sum(each.load_balance for each in found) / len(found))
             overall["load_balance_worst"].append(self._at, min(each.load_balance for each in found))
         overall["dead_experts"].append(self._at, self._silent + sum(len(each.dead) for each in found))
-
-
-_OVERALL: Final = ("expert_entropy", "load_balance", "load_balance_worst", "dead_experts")

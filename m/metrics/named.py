@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any, Final
 
-from m.metrics.derived import RecentRate, entropy_and_balance
+from m.metrics.derived import BALANCE, RATES, RecentRate, entropy_and_balance
 from m.metrics.history import NARROW, Appender, History
 from m.metrics.layers import LayerHistories
 from m.metrics.loads import Layers, Loads
@@ -74,12 +74,13 @@ class NamedHistories:
         self._settings = {name: History() for name in SETTING_FIELDS if name in settings}
         self._customs: dict[str, History] = {}
         self._experts: dict[int, History] = {}
-        self._samples, self._tokens, self._entropy, self._balance = History(), History(), History(), History()
+        self._derived = {name: History() for name in (*RATES, *BALANCE)}
+        self._samples, self._tokens, self._entropy, self._balance = self._derived.values()
         self._rate = RecentRate(clock)
         self._clock = clock
         self._layers: LayerHistories | None = None
-        derived = (self._samples, self._tokens, self._entropy, self._balance)
-        self._all = [*self._fields.values(), *self._settings.values(), *derived]  # in the order of their turns
+        # in the order of their turns
+        self._all = [*self._fields.values(), *self._settings.values(), *self._derived.values()]
         self._ample: list[History] | None = []  # of those without a number; None when there were too many
         self._next = 0
         self._until_fold = _FOLD_EVERY
@@ -159,12 +160,7 @@ class NamedHistories:
 
     def histories(self) -> dict[str, History]:
         """The histories of all names that have a point by now: fields, custom metrics, derived ones, experts by id."""
-        derived = {
-            "samples_per_sec": self._samples,
-            "tokens_per_sec": self._tokens,
-            "expert_entropy": self._entropy,
-            "load_balance": self._balance,
-        }
+        derived = self._derived.copy()
         layers = self._layers
         if layers is not None:
             # whoever gives one mapping at some steps and layers at others has two meanings of one name; layers win
@@ -246,8 +242,8 @@ class NamedHistories:
         history = self._customs[name] = History()
         self._add(history)
         self._custom_appenders[name] = history.appender
-        self._derive_rates = not {"samples_per_sec", "tokens_per_sec"} <= self._customs.keys()
-        self._derive_balance = not {"expert_entropy", "load_balance"} <= self._customs.keys()
+        self._derive_rates = not self._customs.keys() >= {*RATES}
+        self._derive_balance = not self._customs.keys() >= {*BALANCE}
         return history.appender
 
     def _begin_expert(self, expert: int) -> Appender:

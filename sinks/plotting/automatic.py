@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from m.metrics.derived import RATES
 from m.metrics.named import SETTING_FIELDS, expert_of
 from sinks.plotting.colors import CYCLE
 from sinks.plotting.config import DEFAULT_FIGURE_SIZE, DEFAULT_GRID, PlotConfig, TrainingVisualizerConfig
@@ -83,7 +84,7 @@ def _group_of(name: str) -> str:
         return "experts"
     kind = kind_of(name)
     if kind == "throughput":
-        return "throughput" if name in ("samples_per_sec", "tokens_per_sec") else f"={without_role(name)}"
+        return "throughput" if name in RATES else f"={without_role(name)}"
     if kind == "memory":
         return f"memory {words(name)[-1]}"
     return kind or f"={without_role(name)}"

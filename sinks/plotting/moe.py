@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from m.metrics.derived import RATES
 from m.metrics.layers import layer_of
 from m.metrics.named import expert_of
 from sinks.plotting.colors import CYCLE, nth
@@ -38,7 +39,7 @@ def moe_config(update_interval: int = 1) -> TrainingVisualizerConfig:
         ("train_loss", "val_loss", "aux_loss"),
         ("position_error", "velocity_error", "accuracy"),
         tuple(_INDICATORS),
-        ("samples_per_sec", "tokens_per_sec"),
+        RATES,
     )
     return TrainingVisualizerConfig(
         update_interval=update_interval,
@@ -136,7 +137,7 @@ def _evenness_panel(plot: PlotConfig, names: Sequence[str]) -> Panel:
 
 def throughput_panel(plot: PlotConfig, names: Sequence[str]) -> Panel:
     """Samples per second, and tokens per second on the right-hand axis when there are both."""
-    present = [name for name in ("samples_per_sec", "tokens_per_sec") if name in names]
+    present = [name for name in RATES if name in names]
     series = painted(present, plot.color_cycle)
     if len(present) < 2:
         label = "tokens/s" if present == ["tokens_per_sec"] else plot.ylabel

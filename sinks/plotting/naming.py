@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from typing import Final
 
-from m.metrics.layers import layer_of
+from m.metrics.layers import OVERALL, layer_of
 
 LOSS_WORDS: Final = frozenset({"loss", "losses", "nll", "bce", "elbo", "perplexity", "ppl"})
 ERROR_WORDS: Final = frozenset(
@@ -20,7 +20,7 @@ SCORE_WORDS: Final = frozenset(
 )
 RATE_WORDS: Final = frozenset({"lr", "learningrate"})
 MEMORY_UNITS: Final = frozenset({"kb", "mb", "gb", "kib", "mib", "gib", "bytes"})
-EXPERT_INDICATORS: Final = ("expert_entropy", "load_balance", "load_balance_worst", "dead_experts", "routing_loss")
+EXPERT_INDICATORS: Final = (*OVERALL, "routing_loss")
 
 _VALIDATION: Final = ("val", "valid", "validation", "eval", "dev", "test")
 _SPLIT = re.compile(r"[^a-zA-Z0-9]+")

@@ -14,6 +14,7 @@ from typing import Final
 from rich.cells import cell_len
 from rich.console import Console
 
+from m.metrics.derived import RATES
 from m.metrics.loads import Utilization
 from m.metrics.performance import SystemMetrics, ThroughputMetrics
 from m.metrics.system import Machine, MachineSampler
@@ -295,7 +296,7 @@ class Dashboard:
         config, state, look = self.config, self.state, self.look
         wants_experts = config.show_expert_utilization
         fields = [name for name in FIELDS if name in state.past.series and name not in state.past.stand_ins]
-        elsewhere = {*_SPEED_NAMES, *fields}  # a field that is given goes before a custom metric of its name
+        elsewhere = {*RATES, *fields}  # a field that is given goes before a custom metric of its name
         known = {name: value for name, value in view.known.items() if name not in elsewhere}
         longest = max((min(cell_len(name), 100) for name in (*FIELDS, *known)), default=0)
         columns = columns_for(width, longest, groups.digits_of(state), bool(smoothed(config)))
@@ -349,7 +350,7 @@ class Dashboard:
     def _rates(self, view: View) -> ThroughputMetrics:
         state = self.state
         derived = throughput(state.rate, state.batch_size, state.sequence_length)
-        samples, tokens = (view.known.get(name) for name in _SPEED_NAMES)
+        samples, tokens = (view.known.get(name) for name in RATES)
         return ThroughputMetrics(
             derived.steps_per_second,
             derived.batches_per_second,
@@ -377,6 +378,3 @@ class Dashboard:
     def summary(self, width: int, files: Sequence[str] = (), cost: Cost | None = None) -> list[Row]:
         """What remains on the screen when the run is over."""
         return closing_summary(self.state, self.elapsed_s, width, self.look, files, cost)
-
-
-_SPEED_NAMES: Final = ("samples_per_sec", "tokens_per_sec")

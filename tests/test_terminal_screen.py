@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
@@ -478,38 +476,6 @@ print("threads", threading.active_count())
     assert outcome.status == 0
     assert outcome.lines[-1] in ("threads 1", "threads 2")  # the watchdog of faulthandler is no Python thread
     assert outcome.lines[-1] == "threads 1"
-
-
-@pytest.mark.fault("B10")
-def test_ctrl_c_twice_leaves_terminal_and_streams_in_order() -> None:
-    code = """
-    import signal
-    visualizer = RichTrainerVisualizer(VisualizationConfig(refresh_per_second=60))
-    try:
-        try:
-            visualizer.start(None, "run")
-            for step in range(10**6):
-                visualizer.update(snapshot(step))
-                time.sleep(0.001)
-        finally:
-            visualizer.close()
-    except KeyboardInterrupt:
-        pass
-    print("stdout is real:", type(sys.stdout).__name__)
-    """
-    pressed: list[float] = []
-
-    def press(master: int, process: subprocess.Popen[bytes], seconds: float) -> None:
-        if (seconds > 1.5 and not pressed) or (len(pressed) == 1 and time.monotonic() - pressed[0] > 0.005):
-            pressed.append(time.monotonic())
-            process.send_signal(signal.SIGINT)
-
-    outcome = run_on_terminal(code, during=press)
-
-    assert not outcome.screen.cursor.hidden
-    assert outcome.status is not None
-    text = "\n".join(outcome.everything)
-    assert "stdout is real: TextIOWrapper" in text or "KeyboardInterrupt" in text
 
 
 def test_a_forked_child_has_the_real_streams_and_may_have_a_display_of_its_own(tmp_path: Path) -> None:

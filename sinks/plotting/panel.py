@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -23,7 +23,6 @@ from sinks.plotting.dress import dress, new_axes, show_grid
 from sinks.plotting.glyphs import drawable, fitted, plain, width_of
 from sinks.plotting.heatmap import HeatMapView
 from sinks.plotting.legend import LegendRows, arranged, draw_legend, moved
-from sinks.plotting.limits import Limits, calm, calm_log, padded, symlog_threshold
 from sinks.plotting.lines import FRONT, Course, average_label, set_average, set_average_looks, set_looks, set_points
 from sinks.plotting.milestones import SecondScale
 from sinks.plotting.plan import Panel, Series
@@ -31,7 +30,8 @@ from sinks.plotting.points import FARTHEST, Points, note_of
 from sinks.plotting.said import Said
 from sinks.plotting.second_axis import SecondAxisView
 from sinks.plotting.styles import Style
-from sinks.plotting.ticks import AlikeNumbers, limit_ticks, set_step_ticks, set_value_ticks
+from sinks.plotting.ticks import limit_ticks, set_step_ticks
+from sinks.plotting.value_axis import ValueAxis
 
 _MOST_MARKS: Final = 300
 _PAD: Final = 4.0
@@ -46,9 +46,6 @@ class PanelView:
         self._style = style
         self._front = front
         self._said = Said()
-        self._values: dict[bool, Limits] = {}  # the range of each vertical axis, where it has room to grow
-        self._numbers_width = 0.0
-        self._most_numbers = 6
         self._plan: Panel | None = None
         self._lines: dict[str, Line2D] = {}
         self._averages: dict[str, Line2D] = {}
@@ -57,19 +54,17 @@ class PanelView:
         self._stacked = False  # whether the two legends do not fit beside each other
         self._above = 0.0
         self._note_text = self._remark_text = ""
-        self._unit: str | None = None  # the larger one that the left-hand axis counts in
         self.steps: tuple[float, float] | None = None
         """First and last step of the data; None without any."""
         self.broken: Floats = np.empty(0)
         """Steps at which a value was NaN or infinite."""
-        self._right: Axes | None = None
+        self._right: ValueAxis | None = None
         self._heat: HeatMapView | None = None
         self._second: SecondAxisView | None = None
         self.axes = new_axes(figure, style)
         self.axes.set_ylim(0.1, 1.0)
         set_step_ticks(self.axes.xaxis)
-        self._scale: tuple[str, float] = ("linear", 1.0)
-        set_value_ticks(self.axes.yaxis, "linear")
+        self._left = ValueAxis(self.axes)
         self._broken = self._mark(self.axes, marker="x", color=style.broken, markersize=5.0, zorder=6.0)
         self._alerts = self._mark(self.axes, marker="none", color=style.alert, linestyle=(0, (3, 2)), zorder=FRONT)
         self._fair = Line2D(
@@ -118,9 +113,7 @@ class PanelView:
             self.steps = self._heat.show(plan.heat_map, histories, newest)
             self._remark_text = self._heat.note
         else:
-            for right in (False, True):
-                found = [courses[each.name].points for each in plan.series if each.right is right]
-                self._set_values(right, found, room, leave)
+            self._set_values(plan, courses, room, leave)
         if plan.fair_among is not None:
             self._set_fair([histories[each.name] for each in plan.series if not each.right], plan.fair_among)
         there = self.steps is not None
@@ -199,24 +192,15 @@ class PanelView:
 
     def limit_numbers(self, height: float) -> None:
         """Leave as many numbers on the vertical axes as ``height`` points have room for."""
-        self._most_numbers = int(height / (2.2 * self._style.letters))
-        for axes in (self.axes, self._right):
-            if axes is not None:
-                limit_ticks(axes.yaxis, self._most_numbers)
+        for axis in (self._left, self._right):
+            if axis is not None:
+                axis.limit_numbers(int(height / (2.2 * self._style.letters)))
 
     def numbers_width(self) -> float:
         """Width in points of the numbers on the left-hand axis."""
         if self.steps is None:
             return 0.0
-        axis = self.axes.yaxis
-        low, high = (float(limit) for limit in axis.get_view_interval())
-        ids = None if self._heat is None else self._heat.ids
-        if self._said.new("numbers", low, high, self._scale, ids, self._most_numbers):
-            limit_ticks(axis, self._most_numbers)
-            ticks = [tick for tick in axis.get_majorticklocs() if low <= tick <= high]
-            texts = axis.get_major_formatter().format_ticks(ticks)
-            self._numbers_width = max((width_of(text, self._style.letters) for text in texts), default=0.0)
-        return self._numbers_width
+        return self._left.numbers_width(self._style.letters, None if self._heat is None else self._heat.ids)
 
     def place(
         self, rect: tuple[float, float, float, float], size: tuple[float, float], header: float, label_at: float
@@ -240,7 +224,7 @@ class PanelView:
         title_at = header - self._style.title_row + 3.5
         words = (
             self._remark_text,
-            self._unit,
+            self._left.unit,
             self._plan.title,
             self._plan.xlabel,
             self._plan.ylabel,
@@ -249,11 +233,11 @@ class PanelView:
         )
         if self._said.new("words", title_at, width, height, self._note_text, *words):
             self._write(title_at, width, height + (12.0 if self._plan.title else 24.0))
-        for right, axes in ((False, self.axes), (True, self._right)):
+        for right, axis in ((False, self._left), (True, self._right)):
             rows = self._legends[right]
             key = (rows.key(), lift)
-            if axes is not None and self._legend_keys.get(right) != key:
-                draw_legend(axes, rows, lift, self._style, at_right=right)
+            if axis is not None and self._legend_keys.get(right) != key:
+                draw_legend(axis.axes, rows, lift, self._style, at_right=right)
                 self._legend_keys[right] = key
             lift += rows.rows * self._style.legend_row if self._stacked else 0.0
 
@@ -262,30 +246,28 @@ class PanelView:
         if self._heat is not None:
             self._heat.remove()
         if self._right is not None:
-            self._right.remove()
+            self._right.axes.remove()
         self.axes.remove()
 
     # -- the parts ----------------------------------------------------------------------------------------------------
 
     def _follow(self, plan: Panel) -> None:
         """Another plan: lines come, go or change their looks; what stays is kept."""
-        if plan.larger is None and self._unit is not None:
-            self._unit = None
-            self._said.forget("unit")
-            set_value_ticks(self.axes.yaxis, *self._scale)
+        if plan.larger is None:
+            self._left.forget_unit()
         self._plan = plan
         wanted = {series.name: series for series in plan.series}
         self._forget([name for name in self._lines if name not in wanted])
         if plan.right is None and self._right is not None:
             self._forget_right()
         if plan.right is not None and self._right is None:
-            self._right = self.axes.twinx()
-            dress(self._right, self._style, right=True)
-            self._right.patch.set_visible(False)
-            set_value_ticks(self._right.yaxis, "linear", whole=plan.right.whole)
-            self._said.forget("value ticks at right", "words")
+            twin = self.axes.twinx()
+            dress(twin, self._style, right=True)
+            twin.patch.set_visible(False)
+            self._right = ValueAxis(twin, right=True, whole=plan.right.whole)
+            self._said.forget("words")
         for name, series in wanted.items():
-            axes = self._right if series.right and self._right is not None else self.axes
+            axes = self._right.axes if series.right and self._right is not None else self.axes
             line = self._lines.get(name)
             if line is not None and line.axes is not axes:
                 self._forget([name])
@@ -303,11 +285,10 @@ class PanelView:
         if self._heat is not None and plan.heat_map is None:
             self._heat.remove()
             self._heat = None
-            set_value_ticks(self.axes.yaxis, *self._scale)
-            self._values.pop(False, None)
+            self._left.begin_anew()
         if self._heat is None and plan.heat_map is not None:
-            self._set_scale("linear")
-            self._show_value_ticks(right=False, there=True)
+            self._left.set_scale("linear")
+            self._left.show_ticks(True)
             self._heat = HeatMapView(self._figure, self.axes, self._style, front=self._front)
         self._fair.set_visible(False)
 
@@ -325,65 +306,31 @@ class PanelView:
 
     def _forget_right(self) -> None:
         assert self._right is not None
-        self._forget([name for name, line in self._lines.items() if line.axes is self._right])
-        self._right.remove()
+        self._forget([name for name, line in self._lines.items() if line.axes is self._right.axes])
+        self._right.axes.remove()
         self._right = None
         self._legend_keys.pop(True, None)
-        self._values.pop(True, None)
 
-    def _set_values(self, right: bool, points: Sequence[Points], room: float, leave: Collection[Axes]) -> None:
-        """Scale, limits and numbers of one of the vertical axes."""
-        axes = self._right if right else self.axes
-        assert self._plan is not None
-        if axes is None:
-            return
-        scale = "linear" if right else self._plan.yscale
-        if not right:
-            threshold = symlog_threshold([each.y for each in points]) if scale == "symlog" else 1.0
-            self._set_scale(scale, threshold)
-        side = self._plan.right if right else None
-        found = [each.values for each in points if each.values is not None]
-        there = bool(found)
-        if there and room and scale != "symlog":
-            span = min(low for low, _ in found), max(high for _, high in found)
-            self._values[right] = (calm_log if scale == "log" else calm)(self._values.get(right), span, room)
-            found = [self._values[right]]
-        wanted = padded(
-            found,
-            scale,
-            from_zero=self._plan.from_zero if side is None else side.from_zero,
-            headroom=0.0 if side is None else side.headroom,
+    def _set_values(self, plan: Panel, courses: Mapping[str, Course], room: float, leave: Collection[Axes]) -> None:
+        """Scale, limits and numbers of both vertical axes."""
+        of_left = [courses[each.name].points for each in plan.series if not each.right]
+        self._left.show(
+            of_left,
+            plan.yscale,
+            room=room,
+            stays=self.axes in leave,
+            from_zero=plan.from_zero,
+            larger=plan.larger,
         )
-        if axes not in leave and axes.get_ylim() != wanted:
-            axes.set_ylim(wanted)
-        if not right and scale == "linear" and self._plan.larger is not None:
-            self._use_unit(*self._plan.larger, axes.get_ylim()[1])
-        self._show_value_ticks(right=right, there=there)
-
-    def _set_scale(self, scale: str, threshold: float = 1.0) -> None:
-        """Have the left-hand axis be of another scale, unless it is; its limits are to be set then."""
-        if self._scale != (scale, threshold):
-            self.axes.set_ylim(0.1, 1.0)  # limits that every scale takes without a warning
-            self.axes.set_yscale(scale, **_scale_options(scale, threshold))
-            set_value_ticks(self.axes.yaxis, scale, threshold)
-            self._scale = (scale, threshold)
-            self._values.pop(False, None)
-
-    def _show_value_ticks(self, *, right: bool, there: bool) -> None:
-        """Show ticks and numbers of a vertical axis where data is ``there``."""
-        axes = self._right if right else self.axes
-        if axes is not None and self._said.new(f"value ticks at {'right' if right else 'left'}", there):
-            axes.tick_params(axis="y", which="major", left=there and not right, labelleft=there and not right)
-            axes.tick_params(axis="y", which="major", right=there and right, labelright=there and right)
-            axes.tick_params(axis="y", which="minor", left=there and not right)
-
-    def _use_unit(self, larger: float, name: str, highest: float) -> None:
-        """Have the left-hand axis count in the ``larger`` unit where its numbers would be long."""
-        large = highest >= 10.0 * larger
-        self._unit = name if large else None
-        if self._said.new("unit", large):
-            self.axes.yaxis.set_major_formatter(AlikeNumbers(larger if large else 1.0))
-            self._said.forget("numbers")
+        if self._right is not None and plan.right is not None:
+            self._right.show(
+                [courses[each.name].points for each in plan.series if each.right],
+                "linear",
+                room=room,
+                stays=self._right.axes in leave,
+                from_zero=plan.right.from_zero,
+                headroom=plan.right.headroom,
+            )
 
     def _set_fair(self, histories: Sequence[History], among: int) -> None:
         means = [summary.mean for summary in (history.summary() for history in histories) if summary.count]
@@ -433,13 +380,14 @@ class PanelView:
         )
         xlabel = drawable(self._plan.xlabel) if self._plan.below is None else ""
         self._label(self.axes.set_xlabel(xlabel, labelpad=2.0, loc="center"), width)
-        self._label(self.axes.set_ylabel(drawable(self._unit or self._plan.ylabel), labelpad=3.0, loc="center"), height)
+        ylabel = drawable(self._left.unit or self._plan.ylabel)
+        self._label(self.axes.set_ylabel(ylabel, labelpad=3.0, loc="center"), height)
         if self._right is not None and self._plan.right is not None:
             side = self._plan.right
             color = None if side.color is None else self._style.color(side.color)
-            label = self._right.set_ylabel(drawable(side.label), labelpad=3.0, loc="center")
+            label = self._right.axes.set_ylabel(drawable(side.label), labelpad=3.0, loc="center")
             self._label(label, height).set_color(color or self._style.ink)
-            self._right.tick_params(axis="y", which="both", labelcolor=color or self._style.dim)
+            self._right.axes.tick_params(axis="y", which="both", labelcolor=color or self._style.dim)
 
     def _title_in(self, title: str, room: float) -> str:
         """``title``, or as many of its words as there is room for: the beginning of a title says more than its ends do,
@@ -457,10 +405,6 @@ class PanelView:
             size = self._style.letters
         plain(artist).set(text=fitted(text, room, size), fontsize=size, color=self._style.ink, fontweight="normal")
         return artist
-
-
-def _scale_options(scale: str, threshold: float) -> dict[str, Any]:
-    return {"nonpositive": "mask"} if scale == "log" else {"linthresh": threshold} if scale == "symlog" else {}
 
 
 def union(spans: Sequence[tuple[float, float] | None]) -> tuple[float, float] | None:

@@ -22,6 +22,12 @@ def rank() -> int:
     return _rank_in_torch()
 
 
+def check_on_rank(on_rank: object) -> None:
+    """Raise ``TypeError`` unless ``on_rank``, the one that shows something, is a whole number, or None for each."""
+    if on_rank is not None and (isinstance(on_rank, bool) or not isinstance(on_rank, int)):
+        raise TypeError(f"on_rank must be a whole number or None; got {on_rank!r:.80}")
+
+
 def _in_a_step_of_several_tasks() -> bool:
     """``SLURM_PROCID`` is set in batch scripts and interactive shells too, where every program would be rank 0."""
     tasks = os.environ.get("SLURM_NTASKS", "")

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypedDict
 
+from m.metrics.rank import check_on_rank
 from sinks.plotting.budget import DrawBudget
 from sinks.plotting.config import TrainingVisualizerConfig
 from sinks.plotting.shown import Shown
@@ -98,8 +99,7 @@ def check_place(config: TrainingVisualizerConfig) -> None:
         raise TypeError(f"image_every_s must be a number of seconds; got {config.image_every_s!r:.80}")
     if not 0.0 <= config.image_every_s < math.inf:
         raise ValueError(f"image_every_s must be 0 or more seconds and finite; got {config.image_every_s!r}")
-    if config.on_rank is not None and (isinstance(config.on_rank, bool) or not isinstance(config.on_rank, int)):
-        raise TypeError(f"on_rank must be a whole number or None; got {config.on_rank!r:.80}")
+    check_on_rank(config.on_rank)
     if config.display == "image":
         _check_image_path(config.image_path)
     elif config.image_path is not None:

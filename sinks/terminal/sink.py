@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from m.metrics.alerts import Alert
-from m.metrics.rank import rank
+from m.metrics.rank import check_on_rank, rank
 from m.metrics.run import Run, run_begun_by
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.terminal.config import VisualizationConfig, check, smoothed
@@ -48,8 +48,7 @@ class TerminalSink:
             raise TypeError(
                 f"console must be a rich.console.Console or None; got {console!r:.80} ({type(console).__name__})"
             )
-        if on_rank is not None and (isinstance(on_rank, bool) or not isinstance(on_rank, int)):
-            raise TypeError(f"on_rank must be a whole number or None; got {on_rank!r:.80}")
+        check_on_rank(on_rank)
         self.console = Console() if console is None else console
         self._on_rank = on_rank
         self.background: bool | None = False if is_in_memory(self.console) else None

@@ -23,7 +23,8 @@ class CustomTable:
         """Whether the newest call raised."""
 
     def levels(self, snapshot: TrainingSnapshot, width: int, console: Console) -> list[list[Row]]:
-        """The table in full and in shrinking heights; one row that says what went wrong when it raised."""
+        """The table in full and in shrinking heights; one row that says what went wrong when it raised; nothing where
+        there is no builder."""
         self.failed = False
         if self.builder is None:
             return [[]]

@@ -313,11 +313,9 @@ class Dashboard:
             ),
             "experts": self._experts(view, right or width, height - (0 if right else ONE_COLUMN_NEEDS)),
             "performance": self._performance(view, right or width),
-            "custom": [[]],
+            "custom": self.custom.levels(view.snapshot, width, console),
             "metrics": [[]],
         }
-        if self.custom.builder is not None:
-            parts["custom"] = self.custom.levels(view.snapshot, width, console)
         if not parts["custom"][0] or self.custom.failed:
             beside = ("experts", "performance") if right else ()
             room = height - sum(len(levels[0]) for name, levels in parts.items() if name not in beside)

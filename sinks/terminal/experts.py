@@ -51,11 +51,10 @@ def experts(
 ) -> Levels:
     """Load of every expert against the fair share, and the indicators of balance; of all layers, or the worst of them.
 
-    ``utilization`` is that of a snapshot. A ``course`` that has seen it adds how it changed since the last table. The
-    fullest level has at most ``most_rows`` rows below its title and ``past``, as `over_time` makes it, below those.
+    ``utilization`` is that of a snapshot, and not empty. A ``course`` that has seen it adds how it changed since the
+    last table. The fullest level has at most ``most_rows`` rows below its title and ``past``, as `over_time` makes it,
+    below those.
     """
-    if not utilization:
-        return [[]]
     if course is not None and course.utilization is utilization:
         balance = course.balance
     else:

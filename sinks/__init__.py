@@ -1,4 +1,4 @@
-"""Where snapshots go. Each sink is one module here; the names below load theirs when first used.
+"""Where snapshots go. Each sink is one module or package here; the names below load theirs when first used.
 
 ``import sinks`` itself loads neither rich nor matplotlib.
 """

@@ -24,7 +24,6 @@ ROWS = [
     ("sinks", 3),
     ("m.rich_trainer_viz", 4),
     ("m.training_viz", 4),
-    ("m.integrations", 5),
     ("m.examples", 5),
     ("m.cli", 6),  # its demo runs the example
     ("m.__main__", 7),

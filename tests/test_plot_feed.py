@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from matplotlib.font_manager import FontManager
 from matplotlib.image import imread
+from waiting import eventually
 
 from m.metrics.alerts import Alert
 from m.metrics.run import Run
@@ -58,13 +59,6 @@ def showing() -> Iterator[Callable[..., PlotSink]]:
     yield show
     for sink in made:
         sink.close()
-
-
-def eventually(condition: Callable[[], object], within_s: float = 15.0) -> None:
-    until = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < until, "it did not come to pass"
-        time.sleep(0.01)
 
 
 def process_of(sink: PlotSink) -> DrawingProcess:

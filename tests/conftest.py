@@ -10,6 +10,7 @@ import pytest
 from hub_doubles import Make
 
 from m import MetricsHub
+from m.metrics import values
 
 os.environ["MPLBACKEND"] = "agg"  # tests that want a window say so
 
@@ -29,3 +30,9 @@ def hubs() -> Iterator[Make]:
             hub.close()
         except Exception:  # a strict one
             continue
+
+
+@pytest.fixture
+def no_name_was_warned_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name is warned about once in a process, and other tests have been there."""
+    monkeypatch.setattr(values, "_warned", set())

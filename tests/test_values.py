@@ -20,10 +20,7 @@ from m.metrics import values
 from m.metrics.snapshot import TrainingSnapshot, snapshot_of
 from m.metrics.values import DeferredNumber, to_metric, to_number, unconvertible_count
 
-
-@pytest.fixture(autouse=True)
-def _no_name_was_warned_about(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(values, "_warned", set())
+pytestmark = pytest.mark.usefixtures("no_name_was_warned_about")
 
 
 @pytest.mark.fault("F2", "F9", "F10")

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from m import MetricsHub
-from m.metrics import values
 from m.metrics.snapshot import PendingSnapshot, TrainingSnapshot
 from m.metrics.values import DeferredNumber, to_metric, to_number, unconvertible_count
 
@@ -21,9 +20,7 @@ def jax() -> Any:
     return pytest.importorskip("jax")
 
 
-@pytest.fixture(autouse=True)
-def _no_name_was_warned_about(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(values, "_warned", set())
+pytestmark = pytest.mark.usefixtures("no_name_was_warned_about")
 
 
 @pytest.fixture

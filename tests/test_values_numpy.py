@@ -16,15 +16,11 @@ import pytest
 from m import MetricsHub
 from m.journal.decoding import decode
 from m.journal.records import Recorded
-from m.metrics import values
 from m.metrics.snapshot import TrainingSnapshot
 from m.metrics.values import to_metric, to_number, unconvertible_count
 from sinks import JsonlSink
 
-
-@pytest.fixture(autouse=True)
-def _no_name_was_warned_about(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(values, "_warned", set())
+pytestmark = pytest.mark.usefixtures("no_name_was_warned_about")
 
 
 @pytest.mark.fault("F2")

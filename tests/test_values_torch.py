@@ -12,7 +12,6 @@ import pytest
 
 from m import MetricsHub
 from m.journal.decoding import decode
-from m.metrics import values
 from m.metrics.snapshot import TrainingSnapshot, snapshot_of
 from m.metrics.values import DeferredNumber, to_metric, to_number, unconvertible_count
 from sinks import JsonlSink, PlotSink, TerminalSink
@@ -24,9 +23,7 @@ def torch() -> Any:
     return pytest.importorskip("torch")
 
 
-@pytest.fixture(autouse=True)
-def _no_name_was_warned_about(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(values, "_warned", set())
+pytestmark = pytest.mark.usefixtures("no_name_was_warned_about")
 
 
 def one_number_of_each_kind(torch: Any) -> dict[str, tuple[Any, Any]]:

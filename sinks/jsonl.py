@@ -293,6 +293,7 @@ class JsonlSink:
             self._failed(error)
             return False
         self._in_trouble = False
+        self._retry_at = -math.inf
         return True
 
     def _open(self, insist: bool) -> None:

@@ -151,6 +151,14 @@ def test_closing_twice_and_recording_afterwards_changes_nothing(path):
     assert sink.lost == 2
 
 
+def test_what_comes_after_a_close_before_the_first_record_is_counted(path, caplog):
+    sink = JsonlSink(path)
+    sink.close()
+    sink.record(snap(0))
+    assert (sink.lost, path.exists()) == (1, False)
+    assert caplog.text.count("was closed") == 1
+
+
 def test_what_a_second_hub_emits_after_the_first_has_closed_the_sink_is_lost_and_said_once(path, caplog):
     sink = JsonlSink(path)
     first, second = MetricsHub([sink], rules=[]), MetricsHub([sink], rules=[])
@@ -654,6 +662,59 @@ def test_alerts_alone_make_a_gap_without_snapshots(path, disk):
     assert read(path).attempts[0].gaps == [Gap(1, None, None)]
 
 
+def test_a_lost_alert_does_not_hide_which_snapshots_were_lost_before_it(path, disk):
+    sink = JsonlSink(path)
+    sink.record(snap(0))
+    disk.room = 0
+    sink.record(snap(1))
+    sink.alert(Alert(1, "rule", "lost too"))
+    disk.room = None
+    sink.close()
+    assert read(path).attempts[0].gaps == [Gap(2, 2, 2)]
+
+
+def test_a_flush_says_what_is_missing_when_there_is_space_again(path, disk):
+    sink = JsonlSink(path)
+    sink.record(snap(0))
+    disk.room = 0
+    sink.record(snap(1))
+    disk.room = None
+    sink.flush()
+    assert "gap" not in [line["type"] for line in lines(path)], "within 5 s nothing is tried"
+    disk.later()
+    sink.flush()
+    assert [line["type"] for line in lines(path)] == ["run", "snapshot", "gap"]
+    sink.close()
+
+
+def test_at_the_end_it_is_tried_at_once_and_a_run_after_that_loses_nothing(path, disk):
+    sink = JsonlSink(path)
+    sink.start(Run(description="first"))
+    disk.room = 0
+    sink.record(snap(0))
+    disk.room = None
+    sink.close()
+    assert [line["type"] for line in lines(path)] == ["run", "gap", "end"]
+    sink.start(Run(description="second"))
+    sink.record(snap(0))
+    sink.close()
+    assert (sink.lost, steps(path)) == (1, [0])
+
+
+def test_what_the_end_could_not_write_is_not_written_into_the_next_attempt(path, disk):
+    sink = JsonlSink(path)
+    sink.record(snap(0))
+    disk.room = 0
+    sink.record(snap(1))
+    sink.close()
+    disk.room = None
+    disk.later()
+    sink.start(Run())
+    sink.record(snap(2))
+    sink.close()
+    assert [line["type"] for line in lines(path)] == ["run", "snapshot", "run", "snapshot", "end"]
+
+
 @pytest.mark.fault("G3")
 def test_a_short_write_is_finished(path, disk, monkeypatch):
     whole = disk.write
@@ -898,6 +959,20 @@ def test_a_failing_fsync_loses_nothing_and_is_said_once(path, monkeypatch, caplo
     assert caplog.text.count("cannot be forced to the disk (OSError: [Errno 5] broken disk)") == 1
 
 
+def test_a_segment_that_is_left_is_forced_to_the_disk_only_when_asked(path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(journal_file.os, "fsync", synced.append)
+    monkeypatch.setattr(journal_file, "_sync_folder", lambda folder: None)
+    for fsync_every, expected in ((None, 0), (1000, 1 + 1 + 1)):  # the first record, the segment, the end
+        sink = JsonlSink(path, fsync_every=fsync_every, rotate_mb=0.0004)
+        while not path.with_name("run.jsonl.002").exists():
+            sink.record(snap(0))
+        sink.close()
+        assert len(synced) == expected
+        path.with_name("run.jsonl.002").unlink()
+        path.unlink()
+
+
 @pytest.mark.parametrize("bad", [0, -1, math.nan, math.inf, True, "5"])
 def test_a_bad_interval_or_size_is_refused(path, bad):
     with pytest.raises(ValueError, match="fsync_every must be a positive number of seconds"):
@@ -914,10 +989,10 @@ def test_a_bad_rank_is_refused(path, bad):
 
 def test_the_header_says_which_rank_wrote_it(path, monkeypatch):
     monkeypatch.setenv("RANK", "5")
-    for rank in (None, 7):
+    for rank in (None, 7, 0):
         with MetricsHub([JsonlSink(path, rank=rank)], strict=True) as hub:
             hub.start()
-    assert [(each.run.rank, each.run.attempt) for each in read(path).attempts] == [(5, 1), (7, 2)]
+    assert [(each.run.rank, each.run.attempt) for each in read(path).attempts] == [(5, 1), (7, 2), (0, 3)]
 
 
 @pytest.mark.parametrize("bad", [None, 5, b"run.jsonl", open])

@@ -211,8 +211,7 @@ class JsonlSink:
         """With ``fsync_every``, force what is written to the disk. Without, there is nothing to do: no buffer."""
         if self._file.writer != os.getpid():
             return
-        if self._in_trouble:
-            self._get_ready()
+        self._get_ready()
         if self._fsync_every is not None:
             self._fsync()
 
@@ -250,7 +249,6 @@ class JsonlSink:
             self._due.append(self._gap)
             self._gap = Gap(0)
         self._due.append(End(self._seq, self._lost - self._lost_before, time.time()))
-        self._in_trouble = True
 
     def _numbered(self, run: Run) -> Run:
         """``run`` as it goes into the file: under the id of the run that it resumes, with the attempt that it is."""
@@ -320,7 +318,6 @@ class JsonlSink:
         self._in_trouble = True
 
     def _failed(self, error: OSError) -> None:
-        self._in_trouble = True
         self._retry_at = _monotonic() + RETRY_EVERY_S
         self._report(error)
 

@@ -211,6 +211,8 @@ def test_a_second_writer_gets_a_file_beside_it(path, opened):
     first.let_go()
     third, refusal = opened(path)
     assert (refusal, third.path) == (None, path)
+    fourth, refusal = opened(second.path)
+    assert (refusal, fourth.path != second.path) == (HELD_HERE, True)
 
 
 def test_a_file_that_is_no_journal_is_not_claimed(tmp_path, opened):

@@ -431,3 +431,42 @@ def test_a_thread_that_emits_without_pause_does_not_hold_another_for_ever(hubs: 
         thread.join(PATIENCE_S)
     hub.flush()
     assert accounts(hub)[0].delivered == hub.stats().emitted
+
+
+def test_what_is_to_come_after_a_call_is_left_to_the_thread_of_that_call_whoever_else_comes_meanwhile() -> None:
+    """A signal handler of the user's must run on the main thread, and no sink may be closed in the middle of a call."""
+    queue, done = turns.Turns(), []
+
+    def call(_: object) -> None:
+        queue.when_free(lambda: done.append(threading.current_thread()))
+        in_thread(lambda: queue.take(lambda _: None, None)).join(PATIENCE_S)
+        assert done == []
+
+    queue.take(call, None)
+    assert done == [threading.current_thread()]
+
+
+def test_a_call_that_runs_is_no_longer_among_those_that_are_left() -> None:
+    queue, left = turns.Turns(), []
+
+    def call(_: object) -> None:
+        left.append(len(queue.left()))
+
+    queue.take(lambda _: [queue.take(call, None) for _ in range(3)], None)
+    assert left == [2, 1, 0]
+
+
+def test_what_one_of_the_calls_that_were_left_raises_keeps_nobody_from_the_others() -> None:
+    queue, done = turns.Turns(), []
+
+    def fail(number: int) -> None:
+        raise ValueError(f"failure {number}")
+
+    def call(_: object) -> None:
+        for number in range(2):
+            queue.take(fail, number)
+        queue.take(done.append, "after it")
+
+    with pytest.raises(ValueError, match="failure 0"):
+        queue.take(call, None)
+    assert (done, queue.left()) == (["after it"], [])

@@ -80,6 +80,14 @@ def test_without_anybody_who_hears_no_rule_is_asked(hubs: Make) -> None:
     assert asked == [1]
 
 
+def test_a_receiver_of_snapshots_has_the_rules_asked_beside_sinks_and_alone(hubs: Make) -> None:
+    for sinks in ([], [Recording()], [Recording(), Recording()]):
+        hub = hubs(sinks, strict=True)
+        hub.snapshot_emitted.connect(lambda hub, snapshot: None, weak=False)
+        hub.emit(snapshot(0, NAN))
+        assert [alert.rule for alert in hub.alerts] == ["non_finite_loss"]
+
+
 def test_numbers_that_were_still_on_a_device_are_looked_at_when_they_are_delivered(hubs: Make) -> None:
     class OnDevice:
         device = "cuda"

@@ -470,3 +470,16 @@ def test_what_one_of_the_calls_that_were_left_raises_keeps_nobody_from_the_other
     with pytest.raises(ValueError, match="failure 0"):
         queue.take(call, None)
     assert (done, queue.left()) == (["after it"], [])
+
+
+@pytest.mark.parametrize("later", [[], ["asked for later"]])
+def test_a_call_during_which_all_is_given_up_takes_nothing_with_it_that_is_asked_for_later(later: list[str]) -> None:
+    queue, done = turns.Turns(), []
+
+    def call(_: object) -> None:
+        queue.give_up_backlog()
+        for each in later:
+            queue.take(done.append, each)
+
+    queue.take(lambda _: [queue.take(call, None), queue.take(done.append, "given up")], None)
+    assert (done, queue.left()) == (later, [])

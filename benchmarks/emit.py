@@ -208,19 +208,20 @@ def _signal(count: int) -> blinker.Signal:
 
 
 def _fan_outs(count: int) -> list[tuple[str, Callable[[], float]]]:
-    given = snapshot(0)
+    given = [snapshot(step) for step in range(CALLS)]
 
-    def through_hub(make: Callable[[], Any]) -> float:
-        with MetricsHub([make() for _ in range(count)]) as hub:
+    def through_hub(make: Callable[[], Any], rules: tuple[()] | None = ()) -> float:
+        with MetricsHub([make() for _ in range(count)], rules=rules) as hub:
             hub.start(CALLS, "benchmark")
-            return per_call_us(lambda step: hub.emit(given), CALLS)
+            return per_call_us(lambda step: hub.emit(given[step]), CALLS)
 
     def bare() -> float:
         signal = _signal(count)
-        return per_call_us(lambda step: signal.send(None, snapshot=given), CALLS)
+        return per_call_us(lambda step: signal.send(None, snapshot=given[step]), CALLS)
 
     return [
         ("hub: functions", lambda: through_hub(_function)),
         ("hub: objects with record", lambda: through_hub(_Keeper)),
+        ("hub: objects with record, and the default rules", lambda: through_hub(_Keeper, None)),
         (_BLINKER, bare),
     ]

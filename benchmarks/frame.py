@@ -1,4 +1,4 @@
-"""What the display takes from the training loop: the CPU of its frames, and of its thread at four frames a second."""
+"""What the display takes from the training loop: the CPU of its frames, and of its thread at its own pace."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ def run() -> None:
         ("ours, every number of every table changed, 200x50", lambda: _ours(200, 50, every_table=True)),
         ("ours, histories and curves made anew as well, 80x24", lambda: _ours(80, 24, every_table=True, every_s=5.0)),
         ("ours, histories and curves made anew as well, 200x50", lambda: _ours(200, 50, every_table=True, every_s=5.0)),
-        ("Rich Live, four tables and a bar, unchanged, 120x40", lambda: _rich_live(changed=False)),
-        ("Rich Live, four tables and a bar, changed, 120x40", lambda: _rich_live(changed=True)),
+        ("Rich Live, four tables and a bar, unchanged, 120x60", lambda: _rich_live(changed=False)),
+        ("Rich Live, four tables and a bar, changed, 120x60", lambda: _rich_live(changed=True)),
     ]
     table("one frame", "ms of CPU", interleaved(frames, 5), "ours, every number of every table changed, 80x24")
     shares: list[tuple[str, Callable[[], float]]] = [
         ("ours, table interval 1", lambda: _other_threads(_our_display)),
         ("Rich Live, the same four tables", lambda: _other_threads(lambda: rich_live(moe_snapshot))),
     ]
-    title = "other threads of the process, displays at 4 Hz, 10 ms steps"
+    title = "other threads of the process, displays at their own pace, 10 ms steps"
     table(title, "% of wall time", interleaved(shares, 3), "ours, table interval 1")
     _lightning()
 

@@ -261,6 +261,20 @@ def test_an_outage_does_not_set_a_sink_aside_for_minutes(hubs: Make) -> None:
     assert subscription.aside_until - time.monotonic() <= 1.0
 
 
+def test_failures_with_a_success_between_them_set_no_sink_aside(hubs: Make) -> None:
+    def unsteady(snapshot: TrainingSnapshot) -> None:
+        if snapshot.step % 2:
+            raise ConnectionError("no network")
+
+    hub = hubs(close_timeout=PATIENCE_S)
+    hub.subscribe(unsteady, background=True)
+    for step in range(4 * FAILURES_BEFORE_REST):
+        hub.emit(snapshot(step))
+    assert hub.flush(PATIENCE_S)
+    stats = accounts(hub)[0]
+    assert (stats.delivered, stats.failed) == (2 * FAILURES_BEFORE_REST, 2 * FAILURES_BEFORE_REST)
+
+
 # -- from inside -------------------------------------------------------------------------------------------------------
 
 

@@ -259,6 +259,7 @@ def test_a_sink_that_keeps_failing_is_left_alone_and_tried_again(
     hub.emit(snapshot(100))
     hub.emit(snapshot(101))
     assert sink.calls == FAILURES_BEFORE_REST + 1, "one more failure, and it rests again, longer"
+    assert "failed 11 times in a row and is left alone for 2 s" in caplog.text
     clock[0] += 1.5
     hub.emit(snapshot(102))
     assert sink.calls == FAILURES_BEFORE_REST + 1

@@ -255,7 +255,6 @@ class Subscription:
             )
             self.aside_until = time.monotonic() + self._rest_s
             self._rest_s = min(self._rest_s * 2, LONGEST_REST_S)
-            self.failures_in_row = FAILURES_BEFORE_REST - 1  # one more failure after the rest, and it rests again
         return None
 
     def recovered(self) -> None:

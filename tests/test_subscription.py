@@ -130,6 +130,22 @@ def test_with_the_last_sink_gone_an_emit_costs_next_to_nothing_again(hubs: Make)
     assert not hub.snapshot_emitted.receivers
 
 
+def test_what_was_emitted_before_a_sink_is_there_is_not_on_its_way_to_it_and_not_missed(hubs: Make) -> None:
+    late, waiting = Recording(), []
+
+    def first(given: TrainingSnapshot) -> None:
+        if given.step == 0:
+            hub.emit(snapshot(1))
+            waiting.append(hub.subscribe(late, name="late").stats().waiting)
+
+    hub = hubs([first])
+    for step in (0, 2):
+        hub.emit(snapshot(step))
+    stats = hub.stats().sinks["late"]
+    assert (waiting, stats.emitted, stats.delivered) == ([0], 1, 1)
+    assert late.log[1:] == [("record", 2)]
+
+
 # -- accounts and rests ------------------------------------------------------------------------------------------------
 
 

@@ -135,6 +135,13 @@ def test_an_interrupt_while_closing_still_closes_the_other_sinks() -> None:
 
 
 @pytest.mark.fault("B17")
+def test_a_hub_without_a_budget_closes_sinks_that_are_quick_about_it() -> None:
+    sink = Recording()
+    with MetricsHub([sink], close_timeout=0) as hub:
+        hub.emit(snapshot(0))
+    assert sink.log[1:] == [("record", 0), ("flush", None), ("close", None)]
+
+
 def test_the_with_block_closes_on_an_exception_and_lets_it_pass() -> None:
     sink = Recording()
 

@@ -260,11 +260,11 @@ def test_who_looks_for_a_leak_in_the_training_does_not_slow_the_drawing(
     executable.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(executable))
     monkeypatch.setenv(name, "1")
-    monkeypatch.setenv("PYTHONPATH", "stays")
+    monkeypatch.setenv("MPLCONFIGDIR", "stays")
     record(showing(image_path=tmp_path / "live.png"), 1.0)
     eventually((tmp_path / "there").exists)
     there = (tmp_path / "there").read_text().splitlines()
-    assert "PYTHONPATH=stays" in there
+    assert "MPLCONFIGDIR=stays" in there
     assert not [line for line in there if line.startswith(name)]
 
 
@@ -336,6 +336,7 @@ def test_a_folder_for_settings_that_cannot_be_written(tmp_path: Path, monkeypatc
 def test_a_folder_that_is_deleted_while_training_is_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a notebook, at the prompt and with ``python -c`` it is the first place where Python looks for modules."""
     monkeypatch.syspath_prepend("")
+    monkeypatch.setenv("PYTHONPATH", ".")
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()

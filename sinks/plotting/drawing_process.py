@@ -24,6 +24,7 @@ _BOOTSTRAP: Final = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from sinks.plotting.viewer import main; sys.exit(main())"
 )
 _FOR_ONE_PROCESS: Final = (
+    "PYTHONPATH",  # is in sys.path by now, and relative to a folder that may be gone
     "PYTHONWARNINGS",
     "PYTHONINSPECT",
     "PYTHONSTARTUP",

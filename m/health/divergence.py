@@ -62,7 +62,7 @@ class Divergence:
     def watch(self, snapshot: TrainingSnapshot) -> Alert | None:
         """Whether the loss has diverged by ``snapshot``."""
         loss = snapshot.train_loss
-        if loss is None or not -math.inf < loss < math.inf:
+        if loss is None or loss - loss != 0.0:  # NaN or infinite
             return None
         block = self._block
         block.append(loss)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 from m.health.parameters import whole
@@ -36,9 +35,9 @@ class NonFiniteLoss:
         train, val, aux = snapshot.train_loss, snapshot.val_loss, snapshot.aux_loss
         custom = snapshot.custom_metrics
         if (
-            (train is None or -math.inf < train < math.inf)
-            and (val is None or -math.inf < val < math.inf)
-            and (aux is None or -math.inf < aux < math.inf)
+            (train is None or train - train == 0.0)  # what is not finite, less itself, is NaN
+            and (val is None or val - val == 0.0)
+            and (aux is None or aux - aux == 0.0)
             and not self._broken
         ):
             for value in custom.values():
@@ -53,7 +52,7 @@ class NonFiniteLoss:
             if value is None:
                 continue
             left = self._broken.get(name)
-            if not -math.inf < value < math.inf:
+            if value - value != 0.0:
                 if left is None:
                     if len(self._broken) >= _MOST_BROKEN:
                         continue
@@ -97,7 +96,7 @@ class NonFiniteGradient:
         norm = snapshot.gradient_norm
         if norm is None:
             return None
-        if -math.inf < norm < math.inf:
+        if norm - norm == 0.0:
             self._row = 0
             if self._left:
                 self._left -= 1

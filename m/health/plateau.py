@@ -62,7 +62,7 @@ class Plateau:
         if rate is not None:
             self._rate = rate
         loss = snapshot.train_loss
-        if loss is None or not -math.inf < loss < math.inf:
+        if loss is None or loss - loss != 0.0:  # NaN or infinite
             return None
         block = self._block
         block.append(loss)

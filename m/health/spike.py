@@ -68,7 +68,7 @@ class LossSpike:
         if rate is not None:
             self._rate = rate
         loss = snapshot.train_loss
-        if loss is None or not -math.inf < loss < math.inf:
+        if loss is None or loss - loss != 0.0:  # NaN or infinite
             return None
         said = None
         if loss > self._notable:

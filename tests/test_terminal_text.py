@@ -25,7 +25,6 @@ DANGEROUS = [
 ]
 
 
-@pytest.mark.fault("D13")
 def test_names_that_a_cut_would_make_the_same_are_told_apart() -> None:
     names = [f"validation/imagenet_1k/resnet50_top_{k}_accuracy_percent" for k in (1, 5)]
     assert len({shorten(name, 25) for name in names}) == 1
@@ -41,6 +40,7 @@ def test_however_alike_names_are_each_has_its_width(width: int) -> None:
     assert all(cell_len(name) <= width for name in shortened_apart(names, width))
 
 
+@pytest.mark.fault("D13")
 @pytest.mark.parametrize("text", DANGEROUS)
 def test_nothing_that_could_control_a_terminal_is_left(text: str) -> None:
     shown = safe(f"loss{text}end")

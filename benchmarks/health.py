@@ -7,9 +7,9 @@ about a quarter of an hour.
 
 from __future__ import annotations
 
+import argparse
 import logging
 import random
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -162,6 +162,9 @@ def _by_rule(counts: Counter[str]) -> str:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.health", description=__doc__)
+    parser.add_argument("seeds", type=int, nargs="?", default=20, help="runs of each kind (default: %(default)s)")
+    seeds = parser.parse_args().seeds
     logging.getLogger("m.hub").setLevel(logging.ERROR)
     print(machine())
-    run(int(sys.argv[1]) if len(sys.argv) > 1 else 20)
+    run(seeds)

@@ -6,6 +6,7 @@ free core and without.
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import json
 import os
@@ -216,10 +217,12 @@ def _lost_once(settling: Loop, later: Loop) -> float:
 
 
 def main(words: list[str]) -> int:
-    """``[ROUNDS]``."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.loop", description=__doc__)
+    parser.add_argument("rounds", type=int, nargs="?", default=ROUNDS, help="runs of ours (default: %(default)s)")
+    rounds = parser.parse_args(words).rounds
     print(machine())
     begin("loop")
-    run(int(words[0]) if words else ROUNDS)
+    run(rounds)
     summary()
     return 0
 

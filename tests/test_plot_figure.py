@@ -748,7 +748,7 @@ def test_the_label_of_an_axis_stands_beside_its_numbers_where_a_panel_is_low(aga
     figure = TrainingFigure((2.3, 1.9))
     plan = Plan(1, 1, (2.3, 1.9), (loss_panel("a"),))
     for _ in range(2 if again else 1):
-        figure.show(plan, {"a": history_of([3.1, 8.4])})
+        figure.show(Show(plan), {"a": history_of([3.1, 8.4])})
     figure.draw()
     axes = figure.figure.axes[0]
     numbers = [text for text in axes.get_yticklabels() if text.get_text() and text.get_visible()]
@@ -763,7 +763,8 @@ def test_the_label_of_an_axis_stands_beside_its_numbers_where_a_panel_is_low(aga
 def test_a_title_keeps_its_first_words_and_a_name_both_its_ends(title: str, shown: str) -> None:
     """ "Expert utilization" stood over a panel of a paper as "Exp…ion"."""
     figure = TrainingFigure((1.9, 1.9))
-    figure.show(Plan(1, 1, (1.9, 1.9), (Panel(title, "load", (Series("a", "a", "#0072B2"),)),)), {"a": history_of([1])})
+    panel = Panel(title, "load", (Series("a", "a", "#0072B2"),))
+    figure.show(Show(Plan(1, 1, (1.9, 1.9), (panel,))), {"a": history_of([1])})
     assert figure.figure.axes[0].get_title() == shown
 
 

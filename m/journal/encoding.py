@@ -106,6 +106,7 @@ class SnapshotEncoder:
             by_hand = self._by_hand(snapshot, seq, time, layers)
             if by_hand is not None and len(by_hand) <= MAX_LINE:
                 return by_hand
+        # Written out field by field: a loop over the names touches more of what training has pushed out of caches.
         content = self._content  # that of the line before, which as a rule has the same keys in the same order
         while True:
             known = len(content)

@@ -43,6 +43,16 @@ def fitted(text: str, width: float, size: float, *, bold: bool = False) -> str:
     return shortened(text, longest)
 
 
+def beginning(title: str, width: float, size: float, *, bold: bool = False) -> str:
+    """As many words of ``title`` as fit, since its beginning says more than its ends do, which tell apart the names of
+    metrics; a single word as `fitted` has it."""
+    said, words = title, title.split(" ")
+    while len(words) > 1 and width_of(said, size, bold=bold) > width:
+        del words[-1]
+        said = " ".join(words) + "…"
+    return said if width_of(said, size, bold=bold) <= width else fitted(title, width, size, bold=bold)
+
+
 @cache
 def _known_characters() -> frozenset[int]:
     regular, bold = (get_font(findfont(FontProperties(family=FONT, weight=w))) for w in ("normal", "bold"))

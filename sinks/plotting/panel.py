@@ -20,7 +20,7 @@ from matplotlib.transforms import ScaledTranslation
 from m.metrics.buckets import Floats
 from m.metrics.history import History
 from sinks.plotting.dress import dress, new_axes, show_grid
-from sinks.plotting.glyphs import drawable, fitted, plain, width_of
+from sinks.plotting.glyphs import beginning, drawable, fitted, plain, width_of
 from sinks.plotting.heatmap import HeatMapView
 from sinks.plotting.legend import LegendRows, arranged, draw_legend, moved
 from sinks.plotting.lines import FRONT, Course, average_label, set_average, set_average_looks, set_looks, set_points
@@ -373,7 +373,7 @@ class PanelView:
             artist.set_text(text)
             artist.set_transform(self.axes.transAxes + moved(self.axes, -taken, lift))
             taken += width_of(text, letters) + 10.0 if text else 0.0
-        title = self._title_in(title, width - taken) if title else ""
+        title = beginning(title, width - taken, self._style.title, bold=True)
         artist = self.axes.set_title(title, loc="center", x=0.0, y=1.0, pad=lift)
         plain(artist).set(
             ha="left", va="baseline", fontsize=self._style.title, fontweight="bold", color=self._style.ink, rotation=0
@@ -388,15 +388,6 @@ class PanelView:
             label = self._right.axes.set_ylabel(drawable(side.label), labelpad=3.0, loc="center")
             self._label(label, height).set_color(color or self._style.ink)
             self._right.axes.tick_params(axis="y", which="both", labelcolor=color or self._style.dim)
-
-    def _title_in(self, title: str, room: float) -> str:
-        """``title``, or as many of its words as there is room for: the beginning of a title says more than its ends do,
-        which tell apart the names of metrics."""
-        said, words, size = title, title.split(" "), self._style.title
-        while len(words) > 1 and width_of(said, size, bold=True) > room:
-            del words[-1]
-            said = " ".join(words) + "…"
-        return said if width_of(said, size, bold=True) <= room else fitted(title, room, size, bold=True)
 
     def _label(self, artist: Text, room: float) -> Text:
         """``artist`` as the label of an axis that has ``room`` points: smaller, or cut, where there is too little."""

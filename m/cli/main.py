@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from typing import Final
 
@@ -18,8 +19,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="metrics-hub", description="Emit training metrics once; see them in the terminal, in plots and in files."
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     demo.add_to(commands)
     given = parser.parse_args(arguments)
+    if "command" not in given:
+        parser.print_help(sys.stderr)
+        parser.exit(2)
     status: int = given.command(given)
     return status

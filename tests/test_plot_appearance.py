@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from m.metrics.snapshot import TrainingSnapshot
 from m.training_viz import create_custom_visualizer, create_loss_visualizer, create_moe_visualizer
 from sinks.plotting.appearance import Appearance, Off, appearance_for, windows_can_open
 from sinks.plotting.budget import DrawBudget
@@ -67,6 +68,19 @@ def test_what_cannot_work_is_said_at_once(options: dict[str, Any], error: type[E
     if "dispaly" not in options:
         with pytest.raises(error, match=message):
             PlotSink(TrainingVisualizerConfig(**options))
+
+
+def test_an_image_is_where_it_was_asked_for_whatever_folder_the_training_goes_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    sink = PlotSink(display="image", image_path="a.png", summary=False)
+    monkeypatch.chdir("elsewhere")
+    sink.record(TrainingSnapshot(0, 1.0))
+    assert sink.written == [str(tmp_path / "a.png")]
+    sink.close()
+    assert (tmp_path / "a.png").exists()
 
 
 def test_the_configuration_says_it_too_and_a_keyword_takes_its_place(tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def appearance_for(
 
     if display == "window":
         return Feed("window", source, keep_open=config.keep_open)
-    path = os.path.abspath(os.fspath(config.image_path or ""))
+    path = os.fspath(config.image_path or "")
     return Feed("image", source, path=path, every_s=float(config.image_every_s))
 
 

@@ -14,6 +14,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from m.metrics.alerts import Alert
@@ -158,7 +159,8 @@ class PlotSink:
         self._layout = layout_of(config)
         self._planned: tuple[tuple[str, ...], Plan] | None = None  # the newest plan, and for which names
         check_place(config)
-        self._image = None if config.image_path is None else os.path.abspath(config.image_path)
+        if config.image_path is not None:  # as it is now: the training may go to another folder
+            config.image_path = Path(os.path.abspath(config.image_path))
         self._budget = DrawBudget(float(config.draw_budget))
         self._prints_summary = summary
         self._clock = clock
@@ -243,10 +245,11 @@ class PlotSink:
     def written(self) -> list[str]:
         """The files of this run: those that were saved, and the live image, unless it could not be drawn; for the
         closing summary."""
-        if self._image is None or self._interval_of_last is None or not self._speaks:
+        image = self._config.image_path
+        if image is None or self._interval_of_last is None or not self._speaks:
             return list(self._saved)
-        there = self._appearance.shows or os.path.exists(self._image)
-        return [self._image, *self._saved] if there else list(self._saved)
+        there = self._appearance.shows or os.path.exists(image)
+        return [os.fspath(image), *self._saved] if there else list(self._saved)
 
     def force_update(self) -> None:
         """Bring the figure up to date and draw it now, whatever the update interval.

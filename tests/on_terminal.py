@@ -50,7 +50,7 @@ class Outcome:
     screen: pyte.HistoryScreen
     seconds: float
     screens: list[list[str]] = field(default_factory=list)
-    """The screen after each chunk of bytes, as lines."""
+    """The screen after each chunk of bytes, as lines; not in the middle of a frame, which terminals show whole."""
 
     @property
     def lines(self) -> list[str]:
@@ -138,7 +138,8 @@ def run_on_terminal(
             if chunk:
                 raw += chunk
                 stream.feed(chunk)
-                screens.append(list(screen.display))
+                if raw.rfind(b"\x1b[?2026h") <= raw.rfind(b"\x1b[?2026l"):
+                    screens.append(list(screen.display))
             elif process.poll() is not None:
                 status = process.returncode
                 break

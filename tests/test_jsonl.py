@@ -895,15 +895,16 @@ def python(code, *arguments, **options):
 def test_a_quota_that_is_lifted_again(path):
     """The real thing: the write that crosses the limit is short and raises nothing, the next one raises EFBIG."""
     code = """
-import resource, sys
+import os, resource, sys
 from m.metrics.snapshot import TrainingSnapshot
 from sinks import jsonl
 now = 0.0
 jsonl._monotonic = lambda: now
 limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
 sink = jsonl.JsonlSink(sys.argv[1])
 for step in range(20):
+    if step == 10:  # in the middle of the next line, however long those before have become
+        resource.setrlimit(resource.RLIMIT_FSIZE, (os.path.getsize(sys.argv[1]) + 30, limits[1]))
     sink.record(TrainingSnapshot(step, 0.5))
     now += 1.0
 resource.setrlimit(resource.RLIMIT_FSIZE, limits)

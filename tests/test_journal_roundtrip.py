@@ -99,7 +99,8 @@ def as_read(snapshot):
             value = Unrepresentable(type(value).__name__)
         metrics[joined(name)] = value
     values = {name: getattr(snapshot, name) for name in FIELDS}
-    return TrainingSnapshot(**{**values, "custom_metrics": metrics})
+    loads = values["expert_utilization"] or None
+    return TrainingSnapshot(**{**values, "expert_utilization": loads, "custom_metrics": metrics})
 
 
 def assert_same(read_back, snapshot):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from m.metrics.loads import is_by_layer, layers_of, numbers_in
+from m.metrics.loads import NoLoads, is_by_layer, layers_of, numbers_in
 from m.metrics.snapshot import PendingSnapshot, TrainingSnapshot
 from m.metrics.values import unconvertible_count
 
@@ -106,6 +106,15 @@ def test_arrays_of_one_number_are_numbers_unless_there_is_a_layer() -> None:
 @pytest.mark.parametrize("given", [5, "text", object(), np.ones((2, 2, 2)), iter([])])
 def test_what_is_nothing_of_the_kind_is_no_utilization(given: Any) -> None:
     assert utilization(given) == {}
+
+
+@pytest.mark.parametrize("given", [{}, 5, [], NoLoads()])
+def test_loads_that_are_missing_are_told_from_a_model_without_experts(given: Any) -> None:
+    found = TrainingSnapshot(0, 1.0, expert_utilization=given)
+    assert found.expert_utilization == {}
+    assert type(found.expert_utilization) is NoLoads
+    assert type(pickle.loads(pickle.dumps(found)).expert_utilization) is NoLoads
+    assert type(TrainingSnapshot(0, 1.0).expert_utilization) is dict
 
 
 def test_counts_stay_whole_numbers() -> None:

@@ -328,10 +328,15 @@ def test_switches_leave_out_what_they_name() -> None:
         assert part in on.text()
 
 
-def test_without_utilization_the_display_says_so_instead_of_inventing_one() -> None:
+def test_an_empty_utilization_is_said_to_be_missing_and_none_at_all_is_a_dense_model() -> None:
     shown = Shown()
     shown.take(snapshot(0, expert_utilization={}))
     assert re.search(r"experts +- +no utilization given", shown.text())
+    shown.take(*(snapshot(step) for step in range(1, 26)))
+    assert "no utilization given" not in shown.text()
+    dense = Shown()
+    dense.take(snapshot(0, expert_utilization=None))
+    assert "experts" not in dense.text()
     quiet = Shown(show_expert_utilization=False)
     quiet.take(snapshot(0, expert_utilization={}))
     assert "utilization" not in quiet.text()

@@ -31,8 +31,8 @@ Numbers that JSON lacks are the strings ``"NaN"``, ``"Infinity"`` and ``"-Infini
 custom metric may be text as well, so those three texts are written as ``{"text": "NaN"}``, and any other string means
 itself. A custom metric that is no number, bool or text is written as ``{"unrepresentable": "list"}``, with its type,
 and so is a text of more than `MAX_TEXT` characters in a line that would be longer than `MAX_LINE`.
-Everything else reads back exactly as it was, with one exception: two lone surrogates that make a pair become one
-character.
+Everything else reads back exactly as it was, with two exceptions: two lone surrogates that make a pair become one
+character, and an empty utilization that was given is as none.
 
 Readers keep the keys of a snapshot that they do not know, ignore those of other records, and pass on types that they
 do not know. `VERSION` goes up only when a reader of the

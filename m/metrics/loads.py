@@ -124,6 +124,13 @@ Utilization: TypeAlias = dict[int, float] | Layers
 """What a snapshot holds: expert -> load, or the same for each layer. `layers_of` takes both."""
 
 
+class NoLoads(dict[int, float]):
+    """The utilization of a snapshot that was given an empty one, or one that is of no use: somebody who has experts
+    lacks their loads. A snapshot that was given none at all, as that of a dense model, has a plain empty dictionary."""
+
+    __slots__ = ()
+
+
 def layers_of(utilization: Mapping[Any, Any]) -> list[tuple[str | int | None, Mapping[int, float]]]:
     """Each layer's label and loads, in the order in which they were given; a label of None for a mapping that is not
     by layer. Nothing for an empty one."""

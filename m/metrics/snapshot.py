@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from m.metrics.loads import Layers, Loads, Utilization, are_plain, as_mapping, has_layers, layers, plain_loads
+from m.metrics.loads import Layers, Loads, NoLoads, Utilization, are_plain, as_mapping, has_layers, layers, plain_loads
 from m.metrics.steps import whole_step
 from m.metrics.values import DeferredNumber, leave_out, to_metric, to_number
 
@@ -41,7 +41,8 @@ class TrainingSnapshot:
 
     expert_utilization: Utilization = field(default_factory=dict)
     """Expert id -> its load: its share of the routed tokens, or their count. Or one such mapping for each layer, by the
-    layer's number or name; `m.metrics.loads.layers_of` takes both. Empty: not measured, or a dense model.
+    layer's number or name; `m.metrics.loads.layers_of` takes both. Empty: not measured, or a dense model; a dashboard
+    speaks of experts that lack their loads only where an empty mapping was given.
 
     A list or array of loads, in which the position is the expert's id, is as good as a mapping, and so is one of two
     dimensions, layers by experts. Where there is a layer, plain numbers beside it are left out and counted. The
@@ -257,12 +258,12 @@ def _experts(snapshot: TrainingSnapshot, utilization: Any) -> Utilization:
         owned = utilization.copy() if type(utilization) is dict else as_mapping(utilization)
     except Exception:
         leave_out(utilization, "expert_utilization", "loads by expert, or by layer and by expert")
-        return {}
+        return NoLoads()
     for expert, share in owned.items():
         if type(share) is not float or type(expert) is not int:
             break
     else:
-        return owned
+        return owned or NoLoads()
     if are_plain(owned):
         return owned
     if has_layers(owned):

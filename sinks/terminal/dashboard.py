@@ -308,7 +308,7 @@ class Dashboard:
                 columns,
                 sparks,
                 look,
-                experts_missing=wants_experts and not view.experts,
+                experts_missing=wants_experts and state.lacks_loads and not view.experts,
                 gradient_norm=config.show_system_metrics,
             ),
             "experts": self._experts(view, right or width, height - (0 if right else ONE_COLUMN_NEEDS)),

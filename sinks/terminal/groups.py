@@ -37,7 +37,7 @@ def status(
     gradient_norm: bool = True,
 ) -> Levels:
     """Losses with their best so far, learning rate and, if wanted, ``gradient_norm``; a word where expert utilization
-    was wanted and never given."""
+    is missing."""
     lines: list[Line] = []
     courses = state.view.courses if state.view is not None else {}
     for name, course in courses.items():

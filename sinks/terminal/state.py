@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from m.metrics.alerts import Alert
-from m.metrics.loads import Loads, Utilization
+from m.metrics.loads import Loads, NoLoads, Utilization
 from m.metrics.run import Run
 from m.metrics.snapshot import LOSS_FIELDS, TrainingSnapshot, without_loads
 from sinks.terminal.course import Course
@@ -79,6 +79,8 @@ class State:
     """Steps that were made before the step went back to an earlier one, and that its number does not count any more."""
     broken: dict[str, int] = field(default_factory=dict)
     """The losses that are not finite, with the step at which they stopped being so. Never changed: replaced."""
+    lacks_loads: bool = False
+    """An empty utilization was given: there are experts, and nobody says what they do."""
     noted: int = 0
     """Snapshots so far."""
     due: Moment | None = None
@@ -139,6 +141,8 @@ class State:
         if utilization:
             self._experts = utilization
             self._heavy = type(next(iter(utilization.values()))) is Loads
+        elif type(utilization) is NoLoads:
+            self.lacks_loads = True
         self.latest = snapshot
         self.noted += 1
         arrived = self.arrived

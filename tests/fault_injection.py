@@ -52,6 +52,30 @@ class Stuck(Telling):
         threading.Event().wait()
 """
 
+STANDARD_STREAMS = range(3)
+
+
+@contextmanager
+def without_standard_streams() -> Iterator[Callable[[], list[int]]]:
+    """As in a process that was started without them. Gives a function that says which of their numbers are taken."""
+    kept = [os.dup(number) for number in STANDARD_STREAMS]
+    os.closerange(STANDARD_STREAMS.start, STANDARD_STREAMS.stop)
+    try:
+        yield lambda: [number for number in STANDARD_STREAMS if _is_open(number)]
+    finally:
+        for number, copy in zip(STANDARD_STREAMS, kept, strict=True):
+            os.dup2(copy, number)
+            os.close(copy)
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
 FORK = """
 import warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 warns of a fork beside threads

@@ -2,6 +2,7 @@ import errno
 import os
 
 import pytest
+from fault_injection import without_standard_streams
 
 from m.journal import descriptors
 from m.journal.descriptors import Opened
@@ -28,6 +29,18 @@ def test_what_is_ours_is_closed_once(make):
     opened.close()
     assert not is_open(opened.number)
     opened.close()
+
+
+@pytest.mark.skipif(descriptors.fcntl is None, reason="numbers cannot be chosen here")
+def test_what_is_ours_takes_no_number_of_a_standard_stream(make):
+    with without_standard_streams() as taken:
+        number = make("ours")
+        assert taken() == [number]
+        opened = Opened.of(number)
+        assert taken() == []
+    assert not os.get_inheritable(opened.number)
+    opened.close()
+    assert not is_open(opened.number)
 
 
 def test_a_number_that_is_another_files_by_now_is_left_alone(make):

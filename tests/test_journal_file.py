@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from fault_injection import without_standard_streams
 from journal_files import needs_proc, open_files_stay
 
 from m.journal import file as journal_file
@@ -52,6 +53,20 @@ def test_lines_are_appended_and_there_at_once(path, opened):
     assert path.read_bytes() == HEADER
     file.append(b"{}\n")
     assert path.read_bytes() == HEADER + b"{}\n"
+
+
+@needs_locks
+def test_neither_lock_nor_segments_take_a_number_of_a_standard_stream(path):
+    file = JournalFile(path, segment_bytes=len(HEADER) + 10)
+    with without_standard_streams() as taken:
+        file.hold()
+        file.open()
+        file.begin(HEADER)
+        for _ in range(3):
+            file.append(b'{"a":1}\n')
+        assert taken() == []
+    file.let_go()
+    assert len(segment_numbers(path)) > 1
 
 
 def test_making_one_opens_nothing(path):

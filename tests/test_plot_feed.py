@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fault_injection import without_standard_streams
 from matplotlib.font_manager import FontManager
 from matplotlib.image import imread
 from waiting import eventually
@@ -136,6 +137,16 @@ def test_between_two_metrics_the_thread_steps_aside_as_long_as_training_goes_on(
     feed._closing = True
     assert feed._send(Pipe(), sink._shown(), math.inf)  # type: ignore[arg-type]
     assert not slept
+
+
+def test_its_pipes_take_no_number_of_a_standard_stream(tmp_path: Path, showing: Callable[..., PlotSink]) -> None:
+    path = tmp_path / "run.svg"
+    with without_standard_streams() as taken:
+        sink = showing(image_path=path)
+        record(sink, 3.0, 2.0)
+        process_of(sink)
+        assert taken() == []
+    eventually(path.exists)
 
 
 def test_a_second_run_takes_over_the_image(tmp_path: Path, showing: Callable[..., PlotSink]) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from fault_injection import without_standard_streams
 
 from sinks.terminal.tty import Terminal
 
@@ -37,6 +38,15 @@ def test_the_callers_descriptor_stays_blocking(ends: tuple[int, int]) -> None:
     terminal.write(b"hello")
     assert os.read(ends[0], 100) == b"hello"
     terminal.close()
+    terminal.close()
+
+
+def test_it_takes_no_number_of_a_standard_stream(ends: tuple[int, int]) -> None:
+    with without_standard_streams() as taken:
+        terminal = Terminal(ends[1])
+        assert taken() == []
+    terminal.write(b"hello")
+    assert os.read(ends[0], 100) == b"hello"
     terminal.close()
 
 

@@ -1,10 +1,34 @@
-"""A file descriptor that is known to be ours before it is closed. Knows nothing of journals."""
+"""File descriptors of ours that stay open: out of the way of the standard streams, and known to be ours before they
+are closed. Knows nothing of journals.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
 from dataclasses import dataclass
+from typing import Final
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system
+    fcntl = None  # type: ignore[assignment]
+
+_BEYOND_STANDARD_STREAMS: Final = 3
+
+
+def beyond_standard_streams(number: int) -> int:
+    """``number``; where that is 0, 1 or 2, another one of the same file, and ``number`` is closed.
+
+    A process that was started without standard streams, a daemon, gives their numbers to the files that it opens, and
+    what C libraries and children write to the standard error would go into them.
+    """
+    if number >= _BEYOND_STANDARD_STREAMS or fcntl is None:
+        return number
+    try:
+        return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _BEYOND_STANDARD_STREAMS)
+    finally:
+        os.close(number)
 
 
 @dataclass(slots=True, frozen=True)
@@ -21,7 +45,8 @@ class Opened:
 
     @classmethod
     def of(cls, number: int) -> Opened:
-        """Take over the descriptor ``number``; closes it when not even that can be done."""
+        """Take over the descriptor ``number``, beyond the standard streams; closes it when that cannot be done."""
+        number = beyond_standard_streams(number)
         try:
             status = os.fstat(number)
         except BaseException:

@@ -237,7 +237,7 @@ class JournalFile:
 
     def _use(self, descriptor: int, number: int) -> None:
         self._segment = Opened.of(descriptor)
-        self._descriptor = descriptor
+        self._descriptor = self._segment.number
         self._number = number
         self._size = 0
         self._is_listed = False

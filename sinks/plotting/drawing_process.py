@@ -12,8 +12,9 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
+from m.journal.descriptors import beyond_standard_streams
 from sinks.plotting.protocol import COMPLAINT, LAST_WORDS
 
 _TO_GO_S: Final = 0.5  # from the end of the pipe to the end of the process
@@ -58,7 +59,7 @@ class DrawingProcess:
         )
         assert self._process.stdin is not None  # as both are pipes
         assert self._process.stderr is not None
-        self._told, self._said = self._process.stdin, self._process.stderr
+        self._told, self._said = _kept(self._process.stdin), _kept(self._process.stderr)
         for pipe in (self._told, self._said):
             try:
                 os.set_blocking(pipe.fileno(), False)
@@ -159,6 +160,12 @@ class DrawingProcess:
         self._process.returncode = 0  # not ours to wait for
         self._told.close()
         self._said.close()
+
+
+def _kept(pipe: IO[bytes]) -> IO[bytes]:
+    """``pipe``, beyond the standard streams."""
+    with pipe:
+        return os.fdopen(beyond_standard_streams(os.dup(pipe.fileno())), pipe.mode, 0)
 
 
 def _enlarge(file: int) -> None:

@@ -8,6 +8,8 @@ import select
 import sys
 import time
 
+from m.journal.descriptors import beyond_standard_streams
+
 try:
     import termios
 except ImportError:  # no terminals of this kind, and no `Terminal`
@@ -26,7 +28,7 @@ class Terminal:
         """Raises ``OSError`` when ``descriptor`` is no terminal or cannot be opened anew."""
         name = os.ttyname(descriptor)
         flags = os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0)
-        self._descriptor: int | None = os.open(name, flags)
+        self._descriptor: int | None = beyond_standard_streams(os.open(name, flags))
         self.device = os.fstat(self._descriptor).st_rdev
         """Tells terminals apart."""
         self._unsent = b""

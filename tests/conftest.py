@@ -10,7 +10,7 @@ import pytest
 from hub_doubles import Make
 
 from m import MetricsHub
-from m.metrics import values
+from m.metrics import pickled, values
 
 os.environ["MPLBACKEND"] = "agg"  # tests that want a window say so
 
@@ -36,3 +36,9 @@ def hubs() -> Iterator[Make]:
 def no_name_was_warned_about(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name is warned about once in a process, and other tests have been there."""
     monkeypatch.setattr(values, "_warned", set())
+
+
+@pytest.fixture
+def nothing_was_pickled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor was this, which is said once in a process."""
+    monkeypatch.setattr(pickled, "_said", False)

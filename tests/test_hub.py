@@ -7,7 +7,7 @@ import gc
 import logging
 import pickle
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -461,7 +461,9 @@ def test_a_users_subclass_reaches_the_sinks_as_the_class_they_know(hubs: Make) -
 
 
 @pytest.mark.fault("A21")
-def test_a_model_that_holds_its_hub_can_be_copied_and_pickled(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_model_that_holds_its_hub_can_be_copied_and_pickled(
+    caplog: pytest.LogCaptureFixture, nothing_was_pickled: None
+) -> None:
     """An EMA deep-copies the model, a spawned data loader pickles the data set; neither may trip over our locks."""
     seen: list[int] = []
     with MetricsHub([lambda s: seen.append(s.step)], strict=True) as hub:
@@ -469,6 +471,7 @@ def test_a_model_that_holds_its_hub_can_be_copied_and_pickled(caplog: pytest.Log
         assert copy.deepcopy(model)["hub"] is hub
         assert copy.copy(hub) is hub
         elsewhere: MetricsHub = pickle.loads(pickle.dumps(model))["hub"]
+        assert caplog.records == []
         elsewhere.emit(snapshot(1))
         elsewhere.start()
         elsewhere.subscribe(print).cancel()
@@ -476,7 +479,30 @@ def test_a_model_that_holds_its_hub_can_be_copied_and_pickled(caplog: pytest.Log
         elsewhere.close()
     assert elsewhere.stats().emitted == 0
     assert seen == []
-    assert caplog.records == []
+    (said,) = caplog.records
+    assert (said.levelname, said.getMessage()) == (
+        "WARNING",
+        "this hub came in a pickle, and nothing that it is given is shown or written: it does not travel to another "
+        "process. One that trains makes its own",
+    )
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda hub: hub.log({"train_loss": 1.0}),
+        lambda hub: hub.start(),
+        lambda hub: hub.alert(Alert(0, "mine", "")),
+        lambda hub: list(hub.track([1])),
+    ],
+)
+def test_whoever_goes_on_with_a_hub_that_was_pickled_is_told_once(
+    use: Callable[[MetricsHub], object], hubs: Make, caplog: pytest.LogCaptureFixture, nothing_was_pickled: None
+) -> None:
+    elsewhere = pickle.loads(pickle.dumps(hubs()))
+    use(elsewhere)
+    use(pickle.loads(pickle.dumps(elsewhere)))
+    assert [each.getMessage()[:23] for each in caplog.records] == ["this hub came in a pick"]
 
 
 def test_a_hub_names_its_sinks(hubs: Make) -> None:

@@ -498,12 +498,16 @@ def test_a_redraw_is_due_at_multiples_and_at_the_first_step_past_one() -> None:
 
 
 @pytest.mark.fault("A21")
-def test_a_copied_model_keeps_its_sink_and_a_pickled_one_gets_a_closed_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_copied_model_keeps_its_sink_and_a_pickled_one_gets_a_closed_one(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, nothing_was_pickled: None
+) -> None:
     sink = fed(PlotSink(), 1.0)
     sink.force_update()
     assert copy.deepcopy({"sink": sink})["sink"] is sink
     other = pickle.loads(pickle.dumps(sink))
-    fed(other, 2.0)
+    assert caplog.text == ""
+    fed(other, 2.0, 1.0)
+    assert caplog.text.count("this sink came in a pickle") == 1
     assert other.get_metrics_summary() == {}
     assert capsys.readouterr().out == ""
 

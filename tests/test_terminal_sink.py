@@ -130,7 +130,9 @@ def test_a_stream_that_is_gone_hurts_nobody(file: io.StringIO | None, monkeypatc
 
 
 @pytest.mark.fault("A21")
-def test_a_copied_model_keeps_its_display_and_a_pickled_one_gets_a_closed_one() -> None:
+def test_a_copied_model_keeps_its_display_and_a_pickled_one_gets_a_closed_one(
+    caplog: pytest.LogCaptureFixture, nothing_was_pickled: None
+) -> None:
     """An EMA of a model that holds its visualizer used to fail on a lock of Rich's console."""
     file = io.StringIO()
     config = VisualizationConfig(custom_table_builder=lambda snapshot: "a lambda, which no pickle takes")
@@ -144,8 +146,19 @@ def test_a_copied_model_keeps_its_display_and_a_pickled_one_gets_a_closed_one() 
         elsewhere.update(TrainingSnapshot(step=25, train_loss=1.0))
         elsewhere.close()
         assert taken(file) == ""
+        assert "this hub came in a pickle" in caplog.text
         twin.update(TrainingSnapshot(step=50, train_loss=1.0))
         assert "step   50" in taken(file)
+
+
+def test_whoever_goes_on_with_a_display_that_was_pickled_is_told(
+    caplog: pytest.LogCaptureFixture, nothing_was_pickled: None
+) -> None:
+    with MetricsHub([pickle.loads(pickle.dumps(TerminalSink()))]) as hub:
+        assert caplog.text == ""
+        for step in range(3):
+            hub.emit(TrainingSnapshot(step=step, train_loss=1.0))
+        assert caplog.text.count("this sink came in a pickle") == 1
 
 
 PIPED = """

@@ -25,6 +25,7 @@ from m.hub.roster import end_workers
 from m.hub.stats import HubStats
 from m.hub.subscription import Subscription
 from m.metrics.alerts import Alert
+from m.metrics.pickled import say_that_it_was_pickled
 from m.metrics.run import Run, check_initial_step, check_total_steps
 from m.metrics.snapshot import TrainingSnapshot, snapshot_of
 from m.metrics.values import unconvertible_count
@@ -398,8 +399,16 @@ class MetricsHub(Delivery):
         return (_inert_hub, ())  # in another process there is nothing to report to
 
 
+class _PickledHub(MetricsHub):
+    """What a hub is in another process."""
+
+    def _refuse(self, message: str, error: type[Exception] = RuntimeError) -> None:
+        super()._refuse(message, error)
+        say_that_it_was_pickled("hub")
+
+
 def _inert_hub() -> MetricsHub:
-    hub = MetricsHub(rules=())
+    hub = _PickledHub(rules=())
     process.forget(hub)
     hub.go_inert()
     return hub

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 from m.metrics.alerts import Alert
 from m.metrics.history import load_numpy
 from m.metrics.named import LONGEST_NAME, SETTING_FIELDS, NamedHistories
+from m.metrics.pickled import say_that_it_was_pickled
 from m.metrics.rank import rank
 from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
@@ -378,6 +379,11 @@ def _ignore(snapshot: TrainingSnapshot) -> None:
     """What a closed sink does with a snapshot."""
 
 
+def _say_and_ignore(snapshot: TrainingSnapshot) -> None:
+    """What a sink that was pickled does with one."""
+    say_that_it_was_pickled("sink")
+
+
 def _source(sink: weakref.ref[PlotSink]) -> Callable[[], Shown | None]:
     """What ``sink`` has to show; a sink that nobody has any more is not kept by whoever shows it."""
 
@@ -404,4 +410,5 @@ def _figure_shower(sink: weakref.ref[PlotSink]) -> Callable[[Callable[[Figure], 
 def _closed_sink(config: TrainingVisualizerConfig) -> PlotSink:
     sink = PlotSink(config, summary=False)
     sink.close()
+    sink._record = _say_and_ignore
     return sink

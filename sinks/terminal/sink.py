@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from m.metrics.alerts import Alert
+from m.metrics.pickled import say_that_it_was_pickled
 from m.metrics.rank import check_on_rank, rank
 from m.metrics.run import Run, run_begun_by
 from m.metrics.snapshot import TrainingSnapshot
@@ -62,6 +63,7 @@ class TerminalSink:
         self._shown = True
         self._files: list[str] = []
         self._closed = False
+        self._was_pickled = False
 
     def start(self, run: Run) -> None:
         """Show ``run``. One that was shown before is summed up first."""
@@ -78,6 +80,8 @@ class TerminalSink:
         """Keep ``snapshot`` for the thread that draws, and nothing more, unless the console is in memory."""
         if self._output is None:
             if self._closed:
+                if self._was_pickled:
+                    say_that_it_was_pickled("sink")
                 return
             self.start(run_begun_by(snapshot.step))
         if self._at_once is not None:
@@ -124,4 +128,5 @@ class TerminalSink:
 def _closed_sink() -> TerminalSink:
     sink = TerminalSink()
     sink.close()
+    sink._was_pickled = True
     return sink

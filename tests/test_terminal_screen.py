@@ -641,3 +641,26 @@ def test_at_the_prompt_of_an_interactive_python_the_line_that_is_typed_is_left_a
     assert outcome.everything.index("printed") > outcome.everything.index("PROMPT> typed")
     assert any("100/100" in line for line in outcome.lines)
     assert [line for line in outcome.lines if "status" in line]
+
+
+def test_what_a_debugger_says_before_its_prompt_stands_below_the_frame() -> None:
+    """IPython's, which write all through the stand-ins, the prompt too: it stood right behind the frame's last word."""
+    code = """
+    import termios, tty
+    visualizer = RichTrainerVisualizer(VisualizationConfig(refresh_per_second=20))
+    visualizer.start(100, "run")
+    for step in range(50):
+        visualizer.update(snapshot(step))
+        time.sleep(0.01)
+    was = termios.tcgetattr(0)
+    sys.ps1 = "In : "
+    tty.setcbreak(0)
+    print("> train.py(7)")
+    time.sleep(0.3)
+    termios.tcsetattr(0, termios.TCSADRAIN, was)
+    visualizer.close()
+    """
+    outcome = run_on_terminal(code)
+
+    assert outcome.status == 0
+    assert [line for line in outcome.lines if "> train.py(7)" in line] == ["> train.py(7)"]

@@ -270,6 +270,8 @@ class Screen:
         below when the command runs."""
         prompting = self._device.prompting
         if prompting and not self._prompting:
+            if self._prints:  # as from a debugger with a prompt of its own; Python's stands behind the frame by now
+                self._send(self._painter.leave())
             self._painter.forget()
             self._redirection.pass_through(True)
             self._say_unseen_prints()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import logging
 import os
+import pty
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -61,6 +63,36 @@ def test_after_release_everything_goes_to_the_real_stream() -> None:
     out.released = True
     print("late", file=out)
     assert real.getvalue() == "late\n"
+
+
+def test_what_is_printed_follows_a_descriptor_that_somebody_redirects(tmp_path: Path) -> None:
+    """``os.dup2`` of a file onto descriptor 1 for a while, as whoever catches what C libraries write does."""
+    master, slave = pty.openpty()
+    prints = PrintQueue(lambda: None)
+    with open(slave, "w") as real, open(tmp_path / "log", "w") as log:
+        out = PrintAbove(real, prints)
+        print("before", file=out, flush=True)
+        terminal = os.dup(slave)
+        os.dup2(log.fileno(), slave)
+        print("meanwhile", file=out, flush=True)
+        out.buffer.write(b"and bytes\n")
+        out.flush()
+        os.dup2(terminal, slave)
+        os.close(terminal)
+        print("after", file=out, flush=True)
+    os.close(master)
+    assert (tmp_path / "log").read_text() == "meanwhile\nand bytes\n"
+    assert prints.take() == "before\nafter\n"
+
+
+def test_what_is_printed_when_the_terminal_has_hung_up_does_not_go_there() -> None:
+    master, slave = pty.openpty()
+    prints = PrintQueue(lambda: None)
+    with open(slave, "w") as real:
+        out = PrintAbove(real, prints)
+        os.close(master)
+        print("anyone?", file=out, flush=True)
+    assert prints.take() == "anyone?\n"
 
 
 def test_everything_but_writing_is_the_real_streams() -> None:

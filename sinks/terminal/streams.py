@@ -65,6 +65,7 @@ class PrintAbove(io.TextIOBase):
         self._prints = prints
         self._bytes: BytesAbove | None = None
         self._pid = os.getpid()
+        self._device = _number_of_device(real)
         self.released = False
 
     def write(self, text: str) -> int:
@@ -85,7 +86,13 @@ class PrintAbove(io.TextIOBase):
     @property
     def passes_through(self) -> bool:
         """What is written goes to the real stream directly."""
-        return self.released or os.getpid() != self._pid
+        return self.released or os.getpid() != self._pid or self._is_redirected
+
+    @property
+    def _is_redirected(self) -> bool:
+        """Somebody has put another file in the terminal's place, by ``os.dup2`` onto its descriptor."""
+        there = _number_of_device(self.real)
+        return there is not None and there != self._device
 
     def _wait_for_room(self) -> None:
         until = time.monotonic() + HELD_UP_S
@@ -253,9 +260,16 @@ def is_own(stream: Any) -> bool:
 def _device_of(stream: Any) -> int | None:
     """The terminal that ``stream`` writes to, or None."""
     try:
-        descriptor = stream.fileno()
-        return os.fstat(descriptor).st_rdev if os.isatty(descriptor) else None
+        return _number_of_device(stream) if os.isatty(stream.fileno()) else None
     except Exception:  # replaced by the user, closed, or None
+        return None
+
+
+def _number_of_device(stream: Any) -> int | None:
+    """The number of the device that ``stream`` writes to, 0 for files, also when it has hung up; None without one."""
+    try:
+        return os.fstat(stream.fileno()).st_rdev
+    except Exception:  # as `_device_of`
         return None
 
 

@@ -14,7 +14,7 @@ from m.metrics.rank import rank
 
 @pytest.fixture(autouse=True)
 def no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*module._FROM_LAUNCHERS, "SLURM_STEP_ID", "SLURM_NTASKS"):
+    for name in (*module._FROM_LAUNCHERS, "LOCAL_RANK", "SLURM_STEP_ID", "SLURM_NTASKS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delitem(sys.modules, "torch.distributed", raising=False)
 
@@ -29,7 +29,9 @@ STEP = {"SLURM_STEP_ID": "0", "SLURM_NTASKS": "8"}
         ({}, 0),
         ({"RANK": "3"}, 3),
         ({"LOCAL_RANK": "0", "RANK": "8"}, 8),
-        ({"LOCAL_RANK": "2"}, 0),
+        ({"LOCAL_RANK": "2"}, 2),  # Lightning's own launcher, before it initialises torch.distributed
+        ({"LOCAL_RANK": "1", "SLURM_PROCID": "5", **STEP}, 5),
+        ({"LOCAL_RANK": "-1"}, 0),
         ({"SLURM_PROCID": "5", **STEP}, 5),
         ({"SLURM_PROCID": "5"}, 0),
         ({"SLURM_PROCID": "5", "SLURM_STEP_ID": "0", "SLURM_NTASKS": "1"}, 0),
@@ -69,4 +71,15 @@ def test_torch_is_asked_only_when_it_is_there_and_initialised(
     torch: object, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch.distributed", torch)  # type: ignore[arg-type]
+    assert rank() == expected
+
+
+@pytest.mark.fault("D19")
+@pytest.mark.parametrize(("initialised", "expected"), [(True, 5), (False, 1)])
+def test_the_rank_on_this_machine_stands_in_until_torch_knows_better(
+    initialised: bool, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = SimpleNamespace(is_available=lambda: True, is_initialized=lambda: initialised, get_rank=lambda: 5)
+    monkeypatch.setitem(sys.modules, "torch.distributed", torch)  # type: ignore[arg-type]
+    monkeypatch.setenv("LOCAL_RANK", "1")
     assert rank() == expected

@@ -13,13 +13,18 @@ def rank() -> int:
     """The rank of this process, 0 where there is only one. Read anew at each call, since launch code may set it late.
 
     From the environment of torchrun, ``srun``, Open MPI, PMIx and PMI, in this order; then from ``torch.distributed``,
-    if that has been initialised already. What is no whole number is passed over.
+    if that has been initialised already; then the rank on this machine, which is all that Lightning gives to the
+    processes that it starts itself. What is no whole number is passed over.
     """
     for name in _FROM_LAUNCHERS:
         text = os.environ.get(name, "")
         if text.isdecimal() and (name != "SLURM_PROCID" or _in_a_step_of_several_tasks()):
             return int(text)
-    return _rank_in_torch()
+    in_torch = _rank_in_torch()
+    if in_torch is not None:
+        return in_torch
+    local = os.environ.get("LOCAL_RANK", "")
+    return int(local) if local.isdecimal() else 0
 
 
 def check_on_rank(on_rank: object) -> None:
@@ -34,11 +39,11 @@ def _in_a_step_of_several_tasks() -> bool:
     return "SLURM_STEP_ID" in os.environ and tasks.isdecimal() and int(tasks) > 1
 
 
-def _rank_in_torch() -> int:
+def _rank_in_torch() -> int | None:
     distributed = sys.modules.get("torch.distributed")
     try:
         if distributed is not None and distributed.is_available() and distributed.is_initialized():
             return int(distributed.get_rank())
     except Exception:  # half imported, or not what it seems
         pass
-    return 0
+    return None

@@ -156,6 +156,36 @@ def test_a_spawned_worker_that_imports_the_script_again_writes_to_a_file_of_its_
     assert [recorded.snapshot.step for recorded in read(other).merged()] == [worker, *range(5)]
 
 
+@pytest.mark.fault("C7")
+def test_a_spawned_worker_that_imports_the_script_again_shows_nothing(tmp_path: Path) -> None:
+    """It would draw its own dashboard over that of the training, on the same terminal."""
+    script = tmp_path / "train.py"
+    script.write_text(
+        textwrap.dedent("""
+            import multiprocessing, sys
+            from m import MetricsHub, TrainingSnapshot
+            from sinks import TerminalSink
+
+            hub = MetricsHub([TerminalSink(on_rank=None)])
+            hub.start(1, "at the top of the script")
+            hub.emit(TrainingSnapshot(step=0, train_loss=0.5))
+
+            def work(number):
+                return type(sys.stdout).__name__
+
+            if __name__ == "__main__":
+                with multiprocessing.get_context("spawn").Pool(1) as pool:
+                    (of_worker,) = pool.map(work, [0])
+                of_training = type(sys.stdout).__name__
+                hub.close()
+                print(of_training, of_worker)
+            """)
+    )
+    outcome = run_on_terminal(f"import runpy; runpy.run_path({str(script)!r}, run_name='__main__')")
+    assert outcome.status == 0, outcome.lines
+    assert outcome.lines[-1] == "PrintAbove TextIOWrapper"
+
+
 @pytest.mark.fault("C10")
 def test_the_state_of_warnings_is_changed_nowhere() -> None:
     """It belongs to the whole process before Python 3.14: a thread that saves and restores it undoes the user's.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import logging
+import multiprocessing
 import pickle
 import sys
 from collections.abc import Callable, Iterator
@@ -77,6 +78,21 @@ def test_an_emit_before_start_begins_a_run_even_when_nobody_listens_yet(hubs: Ma
     sink = Recording()
     hub.subscribe(sink)
     assert sink.log == [("start", "Training")]
+
+
+@pytest.mark.fault("C7")
+def test_a_run_at_the_top_of_a_script_that_a_worker_imports_again_begins_once_the_worker_emits(
+    hubs: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink, hub = Recording(), hubs()
+    hub.subscribe(sink)
+    with monkeypatch.context() as importing:
+        importing.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
+        run = hub.start(total_steps=2, description="Training MoE")
+    assert (hub.run, sink.log) == (run, [])
+    hub.emit(snapshot(0))
+    hub.start(description="another")
+    assert sink.log == [("start", "Training MoE"), ("record", 0), ("start", "another")]
 
 
 def test_starting_again_begins_another_run_on_the_same_sinks(hubs: Make) -> None:

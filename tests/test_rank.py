@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from m.metrics import rank as module
-from m.metrics.rank import rank
+from m.metrics.rank import is_to_show, rank
 
 
 @pytest.fixture(autouse=True)
@@ -83,3 +84,21 @@ def test_the_rank_on_this_machine_stands_in_until_torch_knows_better(
     monkeypatch.setitem(sys.modules, "torch.distributed", torch)  # type: ignore[arg-type]
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert rank() == expected
+
+
+@pytest.mark.fault("D19")
+@pytest.mark.parametrize(("on_rank", "expected"), [(0, False), (1, True), (None, True)])
+def test_one_rank_is_to_show_something_or_each(
+    on_rank: int | None, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    assert is_to_show(on_rank) == expected
+
+
+@pytest.mark.fault("C7")
+@pytest.mark.parametrize("on_rank", [0, None])
+def test_a_worker_that_imports_the_script_again_is_not_to_show_anything(
+    on_rank: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
+    assert not is_to_show(on_rank)

@@ -68,6 +68,7 @@ class Delivery:
         self._alert_counts: Counter[str] = Counter()
         self._stop_reason: str | None = None
         self._run: Run | None = None
+        self._announced: Run | None = None  # where it has not begun yet, see `MetricsHub.start`
         self._flows = False  # a run has begun, nothing waits for its device, the hub is open: emit need not look closer
         self._emitted = 0
         self._refused = 0
@@ -300,7 +301,7 @@ class Delivery:
                 return None
         self._pass_on_late()
         if self._run is None:
-            self._take_turn(self._begin_unless_begun, run_begun_by(snapshot.step), True)
+            self._take_turn(self._begin_unless_begun, self._announced or run_begun_by(snapshot.step), True)
         if isinstance(snapshot, PendingSnapshot):
             self._emitted += 1
             self._newest_step = snapshot.step

@@ -26,6 +26,7 @@ from m.hub.stats import HubStats
 from m.hub.subscription import Subscription
 from m.metrics.alerts import Alert
 from m.metrics.pickled import say_that_it_was_pickled
+from m.metrics.rank import imports_the_script_again
 from m.metrics.run import Run, check_initial_step, check_total_steps
 from m.metrics.snapshot import TrainingSnapshot, snapshot_of
 from m.metrics.values import unconvertible_count
@@ -149,14 +150,15 @@ class MetricsHub(Delivery):
     @property
     def run(self) -> Run | None:
         """The run that is going on or was closed last; None before the first."""
-        return self._run
+        return self._run or self._announced
 
     def start(self, total_steps: int | None = None, description: str = "Training", initial_step: int = 0) -> Run | None:
         """Announce a run to every sink; gives the `Run`.
 
         ``total_steps`` None means unknown. ``initial_step`` is the step to start at, above 0 after resuming from a
         checkpoint. Calling it again ends the run before (sinks sum it up) and begins another on the same sinks. After
-        ``close`` it does nothing and gives None. Raises ``TypeError``/``ValueError`` for a bad ``total_steps`` or
+        ``close`` it does nothing and gives None. In a spawned worker that imports the script again the run begins with
+        the first snapshot, if there is one. Raises ``TypeError``/``ValueError`` for a bad ``total_steps`` or
         ``initial_step``.
         """
         total = check_total_steps(total_steps)
@@ -168,7 +170,10 @@ class MetricsHub(Delivery):
         self._newest_step = first - 1
         self._tracking = None
         run = Run(description=str(description), total_steps=total, initial_step=first)
-        self._take_turn(self._begin, run, True)
+        if self._run is None and imports_the_script_again():
+            self._announced = run
+        else:
+            self._take_turn(self._begin, run, True)
         return run
 
     def emit(self, snapshot: TrainingSnapshot) -> None:

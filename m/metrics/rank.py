@@ -27,6 +27,23 @@ def rank() -> int:
     return int(local) if local.isdecimal() else 0
 
 
+def is_to_show(on_rank: int | None) -> bool:
+    """Whether this process is to show something: the one of rank ``on_rank``, or with None each of them.
+
+    None is while it imports the script again.
+    """
+    return not imports_the_script_again() and (on_rank is None or rank() == on_rank)
+
+
+def imports_the_script_again() -> bool:
+    """This is a process that `multiprocessing` has started by spawn or forkserver, and it is importing the main script.
+
+    What stands at the top of the script runs here once more, while the training shows its own.
+    """
+    process = sys.modules.get("multiprocessing.process")
+    return process is not None and getattr(process.current_process(), "_inheriting", False)
+
+
 def check_on_rank(on_rank: object) -> None:
     """Raise ``TypeError`` unless ``on_rank``, the one that shows something, is a whole number, or None for each."""
     if on_rank is not None and (isinstance(on_rank, bool) or not isinstance(on_rank, int)):

@@ -21,7 +21,7 @@ from m.metrics.alerts import Alert
 from m.metrics.history import load_numpy
 from m.metrics.named import LONGEST_NAME, SETTING_FIELDS, NamedHistories
 from m.metrics.pickled import say_that_it_was_pickled
-from m.metrics.rank import rank
+from m.metrics.rank import is_to_show
 from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot
 from m.metrics.text import harmless
@@ -312,7 +312,7 @@ class PlotSink:
 
     def _next_interval(self, interval: int, step: int) -> None:
         if self._interval_of_last is None:
-            self._speaks = self._config.on_rank is None or rank() == self._config.on_rank
+            self._speaks = is_to_show(self._config.on_rank)
             if self._speaks:
                 self._appearance.first_point()
         # The first step of a run is due only when it is a multiple; a later one also when it went past a multiple.

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from m.metrics.alerts import Alert
 from m.metrics.pickled import say_that_it_was_pickled
-from m.metrics.rank import check_on_rank, rank
+from m.metrics.rank import check_on_rank, is_to_show
 from m.metrics.run import Run, run_begun_by
 from m.metrics.snapshot import TrainingSnapshot
 from sinks.terminal.config import VisualizationConfig, check, smoothed
@@ -72,7 +72,7 @@ class TerminalSink:
         self._end_run()
         self._state = self._new_state(run)
         self._dashboard.begin(self._state)
-        self._shown = self._on_rank is None or is_in_memory(self.console) or rank() == self._on_rank
+        self._shown = is_in_memory(self.console) or is_to_show(self._on_rank)
         self._output = output = output_for(self._dashboard, self.console) if self._shown else Nowhere()
         self._at_once = output if isinstance(output, InMemory) else None
 

@@ -15,7 +15,7 @@ from m.metrics.rank import is_to_show, rank
 
 @pytest.fixture(autouse=True)
 def no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*module._FROM_LAUNCHERS, "LOCAL_RANK", "SLURM_STEP_ID", "SLURM_NTASKS"):
+    for name in (*module._FROM_LAUNCHERS, "LOCAL_RANK", "WORLD_SIZE", "SLURM_STEP_ID", "SLURM_NTASKS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delitem(sys.modules, "torch.distributed", raising=False)
 
@@ -30,9 +30,11 @@ STEP = {"SLURM_STEP_ID": "0", "SLURM_NTASKS": "8"}
         ({}, 0),
         ({"RANK": "3"}, 3),
         ({"LOCAL_RANK": "0", "RANK": "8"}, 8),
-        ({"LOCAL_RANK": "2"}, 2),  # Lightning's own launcher, before it initialises torch.distributed
+        ({"LOCAL_RANK": "2"}, 0),  # left behind by something: with nobody else there is nobody else to show anything
+        ({"LOCAL_RANK": "2", "WORLD_SIZE": "1"}, 0),
+        ({"LOCAL_RANK": "2", "WORLD_SIZE": "4"}, 2),  # Lightning's own launcher, before it initialises torch.distributed
         ({"LOCAL_RANK": "1", "SLURM_PROCID": "5", **STEP}, 5),
-        ({"LOCAL_RANK": "-1"}, 0),
+        ({"LOCAL_RANK": "-1", "WORLD_SIZE": "4"}, 0),
         ({"SLURM_PROCID": "5", **STEP}, 5),
         ({"SLURM_PROCID": "5"}, 0),
         ({"SLURM_PROCID": "5", "SLURM_STEP_ID": "0", "SLURM_NTASKS": "1"}, 0),
@@ -83,6 +85,7 @@ def test_the_rank_on_this_machine_stands_in_until_torch_knows_better(
     torch = SimpleNamespace(is_available=lambda: True, is_initialized=lambda: initialised, get_rank=lambda: 5)
     monkeypatch.setitem(sys.modules, "torch.distributed", torch)  # type: ignore[arg-type]
     monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "8")
     assert rank() == expected
 
 

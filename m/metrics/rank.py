@@ -13,8 +13,8 @@ def rank() -> int:
     """The rank of this process, 0 where there is only one. Read anew at each call, since launch code may set it late.
 
     From the environment of torchrun, ``srun``, Open MPI, PMIx and PMI, in this order; then from ``torch.distributed``,
-    if that has been initialised already; then the rank on this machine, which is all that Lightning gives to the
-    processes that it starts itself. What is no whole number is passed over.
+    if that has been initialised already; then ``LOCAL_RANK`` beside a ``WORLD_SIZE`` of several, which is all that
+    Lightning gives to the processes that it starts itself. What is no whole number is passed over.
     """
     for name in _FROM_LAUNCHERS:
         text = os.environ.get(name, "")
@@ -23,8 +23,8 @@ def rank() -> int:
     in_torch = _rank_in_torch()
     if in_torch is not None:
         return in_torch
-    local = os.environ.get("LOCAL_RANK", "")
-    return int(local) if local.isdecimal() else 0
+    local, several = os.environ.get("LOCAL_RANK", ""), os.environ.get("WORLD_SIZE", "") not in ("", "0", "1")
+    return int(local) if several and local.isdecimal() else 0
 
 
 def is_to_show(on_rank: int | None) -> bool:

@@ -14,13 +14,13 @@ _USER_OF_URL: Final = re.compile(r"""(?<=://)[^\s/"<>]+(?=@)""")
 _KEY: Final = r"(?: secret | private | access | api ) [ _-]? key"
 _NAME: Final = rf"(?: secret | passwo?r?d | passphrase | (?<! [a-z] ) pwd | credentials? | {_KEY} | authorization )"
 # A count is no secret: "max_token=512".
-_COUNT: Final = r"""\\?["']? [\d.,e+-]{1,20} [kmbt]? (?: [\s,;)"'&\\] | $ )"""
+_COUNT: Final = r"""\\?["']? [\d.,e+-]{1,20} [kmbt]? (?: [\s,;)}\]"'&\\] | $ )"""
 _IS: Final = r"""\\?["']? \s{0,3} [=:＝：]{1,2}+ >?+ \s{0,3}"""
 _SPACE: Final = r"\s{1,3} (?! [\s-] )"
 # Between quotes it ends with the quote. Else with a space, or with a comma that is followed by a space or another name.
 _VALUE: Final = r"""
     (?: (?P<quote> \\?["'] ) (?: \\. | . )*? (?= (?P=quote) | \Z )
-      | (?: (?: bearer | basic | digest | token ) \s{1,3} (?= [^\s"',;)&] ) )?
+      | (?: (?: bearer | basic | digest | token ) \s{1,3} )?
         (?: [^\s"',;)&] | [,;)&] (?= [^\s"',;)&] ) (?! [\w.-]{1,60} \s? [=:] ) )+ )
 """
 

@@ -42,6 +42,19 @@ def test_a_hub_without_sinks_says_what_was_emitted() -> None:
     assert str(HubStats(1, 0, 0, {})) == "1 snapshot emitted"
 
 
+def test_alerts_are_in_the_line_of_what_was_emitted() -> None:
+    assert str(HubStats(2, 0, 0, {}, {"spike": 1})) == "2 snapshots emitted, 1 alert"
+    assert str(HubStats(2, 0, 3, {}, {"spike": 1, "stall": 2})) == "2 snapshots emitted, 3 values left out, 3 alerts"
+
+
+def test_two_accounts_are_one_with_the_newer_error() -> None:
+    older = SinkStats(10, 6, 3, 2, 1, 0.5, "OSError: older")
+    newer = SinkStats(20, 12, 5, 1, 3, 0.25, "OSError: newer")
+    assert older.with_more(newer) == SinkStats(30, 18, 8, 3, 4, 0.75, "OSError: newer")
+    healthy = SinkStats(1, 1, 0, 0, 0, 0.0, None)
+    assert older.with_more(healthy).last_error == healthy.with_more(older).last_error == "OSError: older"
+
+
 def test_values_that_were_left_out_before_a_hub_was_made_are_not_counted_as_its_own() -> None:
     def lossy(step: int) -> TrainingSnapshot:
         return TrainingSnapshot(step, 0.5, custom_metrics={"many": np.ones(2)})

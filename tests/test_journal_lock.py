@@ -1,5 +1,6 @@
 import errno
 import os
+import stat
 
 import pytest
 from journal_files import needs_proc, open_files_stay
@@ -70,6 +71,20 @@ def test_a_file_system_without_locks_is_as_good_as_locked(path, monkeypatch):
     assert WriterLock().take(path)
 
 
+@pytest.mark.parametrize("flock", [pytest.param(True, marks=needs_locks), False])
+def test_who_may_read_the_file_is_up_to_the_umask(path, monkeypatch, flock):
+    if not flock:
+        monkeypatch.setattr(journal_lock, "fcntl", None)
+    lock = WriterLock()
+    before = os.umask(0o022)
+    try:
+        lock.take(path)
+    finally:
+        os.umask(before)
+    lock.release()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
 def test_a_file_that_cannot_be_made_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         WriterLock().take(tmp_path / "no" / "folder.jsonl")
@@ -84,3 +99,13 @@ def test_a_forked_child_does_not_take_the_file_beside_it_away(path, no_flock, mo
         child.setattr(journal_lock.os, "getpid", lambda: pid)
         lock.release()
     assert path.with_name("run.jsonl.lock").exists()
+
+
+@needs_proc
+def test_that_somebody_removed_the_file_beside_it_is_no_error(path, no_flock):
+    lock = WriterLock()
+    lock.take(path)
+    os.unlink(path.with_name("run.jsonl.lock"))
+    lock.release()
+    assert lock.take(path)
+    lock.release()

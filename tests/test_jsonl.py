@@ -312,22 +312,28 @@ def test_a_cell_that_is_run_again_without_a_close_goes_on_in_the_same_file(path,
 
 
 @needs_locks
-@pytest.mark.parametrize("chained", [False, True])
+@pytest.mark.parametrize("chained", ["not", "as context", "as cause", "to itself"])
 def test_a_cell_that_was_interrupted_and_is_run_again_goes_on_in_the_same_file(path, caplog, monkeypatch, chained):
     def train(hub):
-        try:
-            for step in range(3):
-                hub.emit(snap(step))
-            raise KeyboardInterrupt
-        except KeyboardInterrupt:
-            if chained:
-                raise ValueError from None
-            raise
+        for step in range(3):
+            hub.emit(snap(step))
+        raise KeyboardInterrupt
 
     def cell(names):
         names["hub"] = MetricsHub([JsonlSink(path)], rules=[])
         names["hub"].start(3)
-        train(names["hub"])
+        cause = None
+        try:
+            train(names["hub"])
+        except KeyboardInterrupt as interrupt:
+            if chained == "not":
+                raise
+            if chained == "as context":
+                raise ValueError from None
+            if chained == "to itself":
+                raise interrupt from interrupt
+            cause = interrupt
+        raise ValueError from cause
 
     names = {}
     for _ in range(3):
@@ -430,6 +436,27 @@ def test_where_there_is_no_flock_a_file_beside_it_is_the_lock(path, disk, monkey
     assert first.path == path, "its own lock is in nobody's way"
     assert (steps(path), steps(second.path)) == ([0, 2], [10])
     assert read(path).attempts[0].gaps == [Gap(1, 2, 2)]
+
+
+def test_a_journal_is_kept_where_the_system_has_neither_locks_nor_their_flags(path):
+    """As on Windows, where there is no ``fcntl`` and ``os`` knows fewer flags."""
+    code = """
+import os, sys
+sys.modules["fcntl"] = None
+for name in ("O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY"):
+    if hasattr(os, name):
+        delattr(os, name)
+from m.metrics.snapshot import TrainingSnapshot
+from sinks.jsonl import JsonlSink
+sink = JsonlSink(sys.argv[1])
+sink.record(TrainingSnapshot(10, 0.5))
+print(os.path.exists(sys.argv[1] + ".lock"))
+sink.close()
+"""
+    done = python(code, path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
+    assert steps(path) == [10]
+    assert os.listdir(path.parent) == ["run.jsonl"]
 
 
 def test_a_file_that_is_no_journal_is_left_alone(tmp_path, caplog):

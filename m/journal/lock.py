@@ -124,6 +124,6 @@ class WriterLock:
             held.close()
         if beside is not None and self._process == os.getpid():
             try:
-                beside.unlink(missing_ok=True)
+                beside.unlink()
             except OSError:
                 pass  # the next writer removes it

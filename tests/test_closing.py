@@ -19,7 +19,7 @@ from hub_doubles import PATIENCE_S, Raising, Recording, accounts, snapshot
 
 import m.hub.closing
 from m import MetricsHub
-from m.hub.closing import LEAST_S, Aside
+from m.hub.closing import LEAST_S, Aside, do_each
 
 
 class HangsAtTheEnd(Recording):
@@ -204,6 +204,21 @@ def test_an_interrupt_while_a_thread_is_started_closes_that_sink_all_the_same(mo
             hub.close()
     assert interrupts == []
     assert sink.log == [("flush", None), ("close", None)]
+
+
+@pytest.mark.fault("B10")
+def test_what_strikes_while_others_are_waited_for_is_given_back_when_all_is_done() -> None:
+    def strike() -> None:
+        raise KeyboardInterrupt
+
+    done: list[str] = []
+    asides = [
+        Aside(lambda: done.append("before"), "before"),
+        Aside(strike, "a test", here=True),
+        Aside(lambda: done.append("after"), "after"),
+    ]
+    assert isinstance(do_each(asides, time.monotonic() + PATIENCE_S), KeyboardInterrupt)
+    assert done == ["before", "after"]
 
 
 @pytest.mark.fault("B10")

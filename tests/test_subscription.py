@@ -11,7 +11,7 @@ import pytest
 from hub_doubles import PATIENCE_S, Make, Raising, Recording, accounts, in_thread, snapshot
 
 from m import MetricsHub, TrainingSnapshot
-from m.hub.subscription import FAILURES_BEFORE_REST, LONGEST_REST_S
+from m.hub.subscription import FAILURES_BEFORE_REST, LONGEST_REST_S, Subscription
 
 
 def test_a_sink_subscribed_late_hears_of_the_run_first(hubs: Make) -> None:
@@ -56,13 +56,25 @@ def test_a_sink_that_is_gone_before_it_began_hears_of_no_run(hubs: Make) -> None
     hub = hubs(strict=True)
 
     def host(s: TrainingSnapshot) -> None:
-        subscription = hub.subscribe(brief)
-        subscription.cancel()
-        assert not subscription.is_attached
+        subscriptions.append(hub.subscribe(brief))
+        subscriptions[0].cancel()
+        assert not subscriptions[0].is_attached
 
+    subscriptions: list[Subscription] = []
     hub.subscribe(host)
     hub.emit(snapshot(0))
     assert brief.log == [("flush", None)]
+    assert not subscriptions[0].is_attached
+
+
+def test_the_place_of_a_sink_can_be_asked_and_taken_away_when_its_hub_is_gone() -> None:
+    sink = Recording()
+    hub = MetricsHub()
+    with hub.subscribe(sink) as subscription:
+        hub.emit(snapshot(0))
+        del hub
+        gc.collect()
+        assert subscription.stats().delivered == 1
 
 
 def test_a_sink_may_take_itself_away(hubs: Make) -> None:

@@ -373,6 +373,28 @@ def test_a_sink_may_flush_close_and_take_itself_away_from_its_thread() -> None:
 
 
 @pytest.mark.fault("A9")
+def test_a_close_waits_for_a_sink_that_has_closed_the_hub_itself() -> None:
+    closed, go_on = threading.Event(), threading.Event()
+
+    class Closing(Recording):
+        def record(self, s: TrainingSnapshot) -> None:
+            super().record(s)
+            hub.close()
+            closed.set()
+            assert go_on.wait(PATIENCE_S)
+            time.sleep(0.05)
+
+    sink = Closing()
+    hub = MetricsHub(close_timeout=PATIENCE_S)
+    hub.subscribe(sink, background=True)
+    hub.emit(snapshot())
+    assert closed.wait(PATIENCE_S)
+    go_on.set()
+    hub.close()
+    assert sink.log[-1] == ("close", None)
+
+
+@pytest.mark.fault("A9")
 def test_a_sink_that_closes_the_hub_while_it_is_closed_waits_for_nobody() -> None:
     """The closing thread waits for the sink's thread, which must not wait for the closing to be over."""
 

@@ -43,13 +43,18 @@ def test_closing_from_a_sink_takes_effect_after_everybody_has_the_snapshot() -> 
     log: list[Any] = []
     last = Recording(log, "last")
     hub = MetricsHub(strict=True)
-    hub.subscribe(lambda s: hub.close())
+
+    def closing(s: TrainingSnapshot) -> None:
+        hub.close()
+        hub.emit(snapshot(1))
+
+    hub.subscribe(closing)
     hub.subscribe(last)
     hub.emit(snapshot(0))
     assert [what for _, what, _ in log] == ["start", "record", "flush", "close"]
-    hub.emit(snapshot(1))
+    hub.emit(snapshot(2))
     assert len(log) == 4
-    assert hub.stats().refused == 1
+    assert (hub.stats().emitted, hub.stats().refused) == (1, 2)
 
 
 @pytest.mark.fault("A9")

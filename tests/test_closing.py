@@ -11,11 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 import pytest
-from hub_doubles import PATIENCE_S, Raising, Recording, accounts, snapshot
+from hub_doubles import PATIENCE_S, Holding, Raising, Recording, accounts, in_thread, snapshot
 
 import m.hub.closing
 from m import MetricsHub
@@ -71,6 +71,15 @@ def test_a_close_that_hangs_costs_the_budget_and_no_more(
     assert [each.delivered for each in accounts(hub)] == [1, 1, 1]
     release.set()
     hub.close()
+
+
+@pytest.mark.fault("A5", "B3")
+def test_a_hub_that_others_would_wait_longer_for_takes_its_own_budget(release: threading.Event) -> None:
+    """At exit all hubs have the longest of their budgets together."""
+    hub = MetricsHub([HangsAtTheEnd("close", release)], close_timeout=0.1)
+    begun = time.monotonic()
+    hub.close_by(begun + PATIENCE_S)
+    assert time.monotonic() - begun < PATIENCE_S / 2
 
 
 @pytest.mark.fault("A5")
@@ -159,6 +168,27 @@ def test_ctrl_c_ends_the_waiting_and_interrupts_no_sink(release: threading.Event
     assert time.monotonic() - begun < LEAST_S + PATIENCE_S / 2
     assert sink.log[-1] == ("close", None)
     thread.join()
+
+
+@pytest.mark.fault("A5", "B10")
+def test_ctrl_c_while_it_waits_for_a_call_of_another_thread_closes_all_that_can_be(
+    release: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def strike(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    journal, stuck = Recording(), Holding()
+    hub = MetricsHub([journal, stuck, HangsAtTheEnd("close", release)], close_timeout=PATIENCE_S)
+    thread = in_thread(lambda: hub.emit(snapshot()))
+    assert stuck.entered.wait(PATIENCE_S)
+    monkeypatch.setattr("m.hub.delivery.time", SimpleNamespace(monotonic=time.monotonic, sleep=strike))
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        hub.close()
+    assert time.monotonic() - begun < PATIENCE_S / 2
+    assert journal.log[-1] == ("close", None)
+    stuck.go_on.set()
+    thread.join(PATIENCE_S)
 
 
 @pytest.mark.fault("A10")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 import time
 from typing import Any
@@ -144,6 +145,20 @@ def test_a_hub_without_a_budget_closes_sinks_that_are_quick_about_it() -> None:
     with MetricsHub([sink], close_timeout=0) as hub:
         hub.emit(snapshot(0))
     assert sink.log[1:] == [("record", 0), ("flush", None), ("close", None)]
+
+
+@pytest.mark.parametrize("background", [None, True])
+def test_a_hub_may_have_all_the_time_there_is(background: bool | None) -> None:
+    sink, brief = Recording(), Recording()
+    hub = MetricsHub(close_timeout=sys.float_info.max)
+    hub.subscribe(sink, background=background)
+    hub.subscribe(brief, background=background)
+    hub.emit(snapshot(0))
+    assert hub.flush()
+    hub.unsubscribe(brief)
+    hub.close()
+    assert brief.log[-1] == ("flush", None)
+    assert sink.log[-1] == ("close", None)
 
 
 @pytest.mark.fault("B17")

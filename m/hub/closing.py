@@ -91,7 +91,7 @@ class Aside:
 
     def wait(self, seconds: float) -> None:
         """Until it is done, at most so long."""
-        if not self._is_done and self._gate.acquire(timeout=min(max(seconds, 0.0), threading.TIMEOUT_MAX)):
+        if not self._is_done and self._gate.acquire(timeout=max(seconds, 0.0)):
             self._gate.release()  # for whoever else waits
         if self._is_done and self._thread is not None and self._thread.is_alive():
             self._thread.join(LEAST_S)  # it has nothing left to do

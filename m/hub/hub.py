@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
@@ -36,6 +37,8 @@ Callback = TypeVar("Callback", bound=Callable[[Alert], object])
 
 CLOSE_BUDGET_S: Final = 3.0
 """How long ``close`` may wait, for all sinks together, unless the hub was made with another ``close_timeout``."""
+LONGEST_BUDGET_S: Final = threading.TIMEOUT_MAX / 2
+"""More than this is as much as this: a longer wait for a thread would raise ``OverflowError``."""
 
 
 class MetricsHub(Delivery):
@@ -78,7 +81,7 @@ class MetricsHub(Delivery):
         asked = default_rules() if rules is None else tuple(rules)
         for rule in asked:
             watch_of(rule)  # raises for what is no rule
-        super().__init__(bool(strict), float(close_timeout), asked)
+        super().__init__(bool(strict), min(float(close_timeout), LONGEST_BUDGET_S), asked)
         self._tracking: list[int] | None = None
         self._unconvertible_before = unconvertible_count()
         try:

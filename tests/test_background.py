@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from typing import Any
@@ -131,6 +132,19 @@ def test_drop_oldest_keeps_the_newest(hubs: Make) -> None:
 
 
 @pytest.mark.fault("A4")
+def test_the_end_says_how_many_made_room_where_that_was_asked_for(hubs: Make, caplog: pytest.LogCaptureFixture) -> None:
+    hub = hubs(close_timeout=PATIENCE_S)
+    sink = held(hub, "latest")
+    for step in range(1, 10):
+        hub.emit(snapshot(step))
+    sink.go_on.set()
+    with caplog.at_level(logging.INFO):
+        hub.close()
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith("sink Holding: 2 of 10 snapshots delivered, 8 made room for newer ones, ")
+
+
+@pytest.mark.fault("A4")
 def test_latest_keeps_only_the_newest(hubs: Make, caplog: pytest.LogCaptureFixture) -> None:
     hub = hubs(close_timeout=PATIENCE_S)
     sink = held(hub, Background("latest", capacity=50))
@@ -227,7 +241,7 @@ def test_an_interrupt_while_blocked_passes_and_the_snapshot_is_accounted_for(
 )
 @pytest.mark.parametrize("strict", [False, True])
 def test_a_failing_sink_does_not_end_its_thread_nor_reach_the_loop(
-    hubs: Make, error: BaseException, strict: bool
+    hubs: Make, error: BaseException, strict: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     sink = Raising(error)
     hub = hubs(strict=strict, close_timeout=PATIENCE_S)
@@ -238,6 +252,7 @@ def test_a_failing_sink_does_not_end_its_thread_nor_reach_the_loop(
     assert not hub.flush(PATIENCE_S), "the flush failed"
     stats = accounts(hub)[0]
     assert (stats.emitted, stats.failed, stats.dropped) == (3, 3, 3)
+    assert isinstance(error, KeyboardInterrupt) or "sink Raising failed and training goes on" in caplog.text
 
 
 @pytest.mark.fault("A2")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hub_doubles import PATIENCE_S, Make, Raising, Recording, accounts, in_thread, snapshot
 
-from m import MetricsHub, TrainingSnapshot
+from m import Background, MetricsHub, Run, TrainingSnapshot
 from m.hub.subscription import FAILURES_BEFORE_REST, LONGEST_REST_S, Subscription
 
 
@@ -75,6 +75,20 @@ def test_the_place_of_a_sink_can_be_asked_and_taken_away_when_its_hub_is_gone() 
         del hub
         gc.collect()
         assert subscription.stats().delivered == 1
+
+
+def test_a_sink_that_is_interrupted_at_its_start_gets_the_snapshots_all_the_same(hubs: Make) -> None:
+    class Interrupted(Recording):
+        def start(self, run: Run) -> None:
+            raise KeyboardInterrupt
+
+    hub = hubs()
+    hub.start()
+    sink = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        hub.subscribe(sink)
+    hub.emit(snapshot(0))
+    assert sink.log == [("record", 0)]
 
 
 def test_a_sink_may_take_itself_away(hubs: Make) -> None:
@@ -248,6 +262,54 @@ def test_one_slow_snapshot_of_a_short_run_is_not_worth_a_line(
     assert caplog.records == []
 
 
+def test_the_time_of_a_snapshot_is_that_of_those_on_which_it_failed_too(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("m.hub.roster._clock", lambda: now[0])
+
+    def offline(snapshot: TrainingSnapshot) -> None:
+        now[0] += 0.25
+        raise ConnectionError("no network")
+
+    with MetricsHub([offline]) as hub:
+        for step in range(4):
+            hub.emit(snapshot(step))
+    assert "took 250.0 ms a snapshot on the training thread, 1.0 s in all" in caplog.text
+
+
+def test_a_quick_sink_of_a_long_run_and_one_in_the_background_are_not_called_slow(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("m.hub.roster._clock", lambda: now[0])
+
+    def quick(snapshot: TrainingSnapshot) -> None:
+        now[0] += 0.0005
+
+    with MetricsHub([quick], rules=[]) as hub:
+        for step in range(2000):
+            hub.emit(snapshot(step))
+    with MetricsHub(close_timeout=PATIENCE_S) as hub:
+        subscription = hub.subscribe(Recording(), background=Background("block"))
+        hub.emit(snapshot())
+        subscription.seconds = 60.0
+    assert caplog.records == []
+
+
+def test_a_failure_outside_of_a_snapshot_names_no_step(caplog: pytest.LogCaptureFixture) -> None:
+    class Full(Recording):
+        def flush(self) -> None:
+            raise OSError("disk full")
+
+    with MetricsHub([Full()]) as hub:
+        hub.emit(snapshot(3))
+        hub.flush()
+    failed, end = [record.getMessage() for record in caplog.records]
+    assert failed.startswith("sink Full failed and training goes on")
+    assert end.startswith("sink Full: last error: OSError: disk full; 1 of 1")
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time in seconds as a subscription reads it; turned by hand."""
@@ -299,6 +361,11 @@ def test_a_sink_that_keeps_failing_is_left_alone_and_tried_again(
     assert healthy == list(range(105))
     stats, _ = accounts(hub)
     assert (stats.emitted, stats.delivered, stats.failed, stats.dropped) == (105, 2, 11, 103)
+    sink.broken = True
+    caplog.clear()
+    for step in range(FAILURES_BEFORE_REST):
+        hub.emit(snapshot(step))
+    assert "failed 10 times in a row and is left alone for 1 s" in caplog.text, "after a success it begins anew"
 
 
 def test_after_a_success_it_takes_many_failures_again(hubs: Make, clock: list[float]) -> None:

@@ -276,9 +276,10 @@ class Subscription:
             parts.append(f"last error{where}: {stats.last_error}")
         if self.closing_on is not None:
             parts.append("was not closed in time and is left to itself")
-        if self.worker is None and self.seconds > max(SLOW_IN_ALL_S, SLOW_INLINE_S * self.taken):
+        calls = max(self.taken + self.failed, 1)
+        if self.worker is None and self.seconds > max(SLOW_IN_ALL_S, SLOW_INLINE_S * calls):
             parts.append(
-                f"took {1e3 * self.seconds / max(self.taken, 1):.1f} ms a snapshot on the training thread, "
+                f"took {1e3 * self.seconds / calls:.1f} ms a snapshot on the training thread, "
                 f"{self.seconds:.1f} s in all; subscribe it with background=True"
             )
         made_room = f", {stats.dropped - missed} made room for newer ones" if stats.dropped > missed else ""

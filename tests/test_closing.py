@@ -102,6 +102,23 @@ def test_one_sink_that_hangs_leaves_time_for_the_others(release: threading.Event
     assert slow.log[-1] == ("close", None)
 
 
+@pytest.mark.fault("A5", "A9")
+def test_a_second_thread_that_closes_meanwhile_ends_nothing_twice(
+    release: threading.Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended: list[object] = []
+    hanging = HangsAtTheEnd("close", release)
+    hub = MetricsHub([hanging], close_timeout=0.05)
+    hub.run_closed.connect(lambda hub, run: ended.append(run), weak=False)
+    run = hub.start()
+    closing = in_thread(hub.close)
+    assert hanging.entered.wait(PATIENCE_S)
+    hub.close()
+    closing.join(PATIENCE_S)
+    assert ended == [run]
+    assert len(caplog.records) == 1
+
+
 @pytest.mark.fault("A9", "A10")
 def test_sinks_are_closed_one_at_a_time_and_the_newest_first(release: threading.Event) -> None:
     inside = threading.Lock()
@@ -234,6 +251,20 @@ def test_an_interrupt_while_a_thread_is_started_closes_that_sink_all_the_same(mo
             hub.close()
     assert interrupts == []
     assert sink.log == [("flush", None), ("close", None)]
+
+
+def test_two_threads_for_one_work_do_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a Ctrl-C nobody knows whether the thread that was being started runs."""
+    threads: list[threading.Thread] = []
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: threads.append(thread))
+    done: list[str] = []
+    aside = Aside(lambda: done.append("work"), "a test")
+    for _ in range(2):
+        aside.begin()
+    for thread in threads:
+        thread.run()
+    aside.begin()
+    assert (len(threads), done) == (2, ["work"])
 
 
 @pytest.mark.fault("B10")

@@ -150,6 +150,16 @@ def test_a_rule_that_fails_is_said_once_and_set_aside(hubs: Make, caplog: pytest
     assert [what for what, _ in sink.log] == ["start", "record", "alert", "record", "record"]
 
 
+def test_a_rule_that_fails_raises_in_a_strict_hub(hubs: Make) -> None:
+    def broken(given: TrainingSnapshot) -> None:
+        raise ZeroDivisionError("no")
+
+    hub = hubs(strict=True, rules=[broken])
+    hub.subscribe(Recording())
+    with pytest.raises(ZeroDivisionError):
+        hub.emit(snapshot())
+
+
 def test_an_interrupt_inside_a_rule_passes_and_the_rule_stays(hubs: Make) -> None:
     interrupts = [KeyboardInterrupt()]
 
@@ -241,7 +251,9 @@ def test_alerts_that_are_raised_by_hand_for_ever_do_not_fill_the_memory(hubs: Ma
     for step in range(3000):
         hub.alert(Alert(step, f"rule {step}", "words"))
     assert [hub.alerts[0].step, hub.alerts[-1].step, len(hub.alerts)] == [2000, 2999, 1000]
+    hub.alert(Alert(3000, "rule 0", "words"))
     assert len(hub.stats().alerts) == 1000
+    assert hub.stats().alerts["rule 0"] == 2
 
 
 # -- stopping a run ---------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hub_doubles import Make, Raising, Recording, accounts, snapshot
 
-from m import Alert, MetricsHub, TrainingSnapshot
+from m import Alert, MetricsHub, Run, TrainingSnapshot
 
 # -- a run -----------------------------------------------------------------------------------------------------------
 
@@ -106,6 +106,37 @@ def test_starting_again_begins_another_run_on_the_same_sinks(hubs: Make) -> None
     assert second is not None
     assert first.run_id != second.run_id
     assert sink.log == [("start", "trial 1"), ("record", 0), ("start", "trial 2"), ("record", 100)]
+
+
+def test_an_alert_that_is_interrupted_in_a_sink_is_heard_by_all(hubs: Make) -> None:
+    class Interrupted(Recording):
+        def alert(self, alert: Alert) -> None:
+            raise KeyboardInterrupt
+
+    heard: list[str] = []
+    sink = Recording()
+    hub = hubs([Interrupted(), sink])
+    hub.on_alert(lambda alert: heard.append(alert.rule))
+    with pytest.raises(KeyboardInterrupt):
+        hub.alert(Alert(0, "rule", "words"))
+    assert heard == ["rule"]
+    assert sink.log == [("alert", "rule")]
+
+
+def test_a_start_that_is_interrupted_in_a_sink_is_heard_by_all_and_looked_after(hubs: Make) -> None:
+    class Interrupted(Recording):
+        def start(self, run: Run) -> None:
+            raise KeyboardInterrupt
+
+    heard: list[Run] = []
+    sink = Recording()
+    hub = hubs([Interrupted(), sink], rules=[lambda given: "too high" if given.train_loss > 1 else None])
+    hub.run_started.connect(lambda hub, run: heard.append(run), weak=False)
+    with pytest.raises(KeyboardInterrupt):
+        hub.start(description="interrupted")
+    assert heard == [hub.run]
+    hub.emit(snapshot(0, 2.0))
+    assert sink.log == [("start", "interrupted"), ("record", 0), ("alert", hub.alerts[0].rule)]
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_close_waits_for_a_snapshot_that_another_thread_is_delivering() -> None:
 
 
 @pytest.mark.fault("A5", "A10")
-def test_close_leaves_a_stuck_inline_sink_alone_and_closes_the_others() -> None:
+def test_close_leaves_a_stuck_inline_sink_alone_and_closes_the_others(caplog: pytest.LogCaptureFixture) -> None:
     """One sink that hangs in another thread must not keep the journal and the terminal from being closed."""
     journal, stuck, last = Recording(), Holding(), Recording()
     hub = MetricsHub([journal, stuck, last], close_timeout=0.05)
@@ -119,6 +119,7 @@ def test_close_leaves_a_stuck_inline_sink_alone_and_closes_the_others() -> None:
     assert stuck.entered.wait(PATIENCE_S)
     hub.emit(snapshot(1))
     hub.close()
+    assert "close() waited in vain for a call to come back" in caplog.text
     assert journal.log[-2:] == [("flush", None), ("close", None)]
     assert not stuck.closed
     stuck.go_on.set()
@@ -283,6 +284,12 @@ def test_a_sink_that_cannot_be_told_is_closed_all_the_same() -> None:
         pass
     assert deaf.told == [("closed",)]
     assert other.told == [("a.csv",), ("closed",)]
+    strict = MetricsHub([deaf], strict=True)
+    strict.start()
+    with pytest.raises(ValueError, match="no"):
+        strict.start()
+    with pytest.raises(ValueError, match="no"):
+        strict.close()
 
 
 def print_nothing(snapshot: TrainingSnapshot) -> None: ...

@@ -6,9 +6,9 @@ import types
 from typing import Any
 
 import pytest
-from hub_doubles import Make, Recording, accounts, snapshot
+from hub_doubles import PATIENCE_S, Make, Recording, accounts, snapshot
 
-from m import MetricsHub, TrainingSnapshot
+from m import Alert, MetricsHub, TrainingSnapshot
 from m.metrics.snapshot import PendingSnapshot
 
 
@@ -55,8 +55,11 @@ def test_a_late_number_is_delivered_with_the_next_step_and_in_order(hubs: Make) 
     assert not first.waited
     hub.emit(late(1))
     assert [step for step, _, _ in seen] == [0]
+    assert accounts(hub)[0].waiting == 1
     hub.emit(snapshot(2))
     assert seen == [(step, 0.5, TrainingSnapshot) for step in (0, 1, 2)]
+    stats = accounts(hub)[0]
+    assert (stats.emitted, stats.delivered) == (3, 3)
 
 
 @pytest.mark.parametrize("end", ["flush", "close", "start"])
@@ -84,6 +87,25 @@ def test_a_device_that_never_answers_does_not_hold_close_or_flush(caplog: pytest
     assert "did not arrive from the device in time" in caplog.text
 
 
+def test_a_flush_waits_for_the_device_and_loses_nothing_when_it_was_in_vain(hubs: Make) -> None:
+    class Soon(OnDevice):
+        def is_ready(self) -> bool:
+            self.number += 1
+            return self.number > 3
+
+    seen: list[int] = []
+    hub = hubs([lambda s: seen.append(s.step)])
+    hub.emit(TrainingSnapshot(0, Soon(0)))  # type: ignore[arg-type]
+    assert hub.flush(PATIENCE_S)
+    assert seen == [0]
+    slow = OnDevice(0.5, ready=False)
+    hub.emit(TrainingSnapshot(1, slow))  # type: ignore[arg-type]
+    assert not hub.flush(0.0)
+    slow.ready = True
+    hub.emit(snapshot(2))
+    assert seen == [0, 1, 2]
+
+
 def test_an_interrupt_while_waiting_for_the_device_loses_nothing() -> None:
     class Interrupted(OnDevice):
         def item(self) -> float:
@@ -97,8 +119,34 @@ def test_an_interrupt_while_waiting_for_the_device_loses_nothing() -> None:
     hub.emit(TrainingSnapshot(0, Interrupted(0.5)))  # type: ignore[arg-type]
     with pytest.raises(KeyboardInterrupt):
         hub.emit(snapshot(1))
+    hub.emit(snapshot(2))
     hub.close()
-    assert seen == [0]
+    assert seen == [0, 2]
+
+
+def test_a_sink_that_fails_on_the_last_late_number_is_closed_all_the_same() -> None:
+    class Closing(Recording):
+        def alert(self, alert: Alert) -> None:
+            hub.close()
+
+        def record(self, snapshot: TrainingSnapshot) -> None:
+            raise ValueError("no")
+
+    sink = Closing()
+    hub = MetricsHub([sink], strict=True)
+    hub.emit(late(0))
+    with pytest.raises(ValueError, match="no"):
+        hub.alert(Alert(0, "rule", "words"))
+    assert sink.log == [("start", "Training"), ("flush", None), ("close", None)]
+
+
+def test_late_numbers_that_are_logged_count_their_steps(hubs: Make) -> None:
+    seen: list[int] = []
+    hub = hubs([lambda s: seen.append(s.step)], strict=True)
+    for _ in range(3):
+        hub.log({"train_loss": OnDevice(0.5)})
+    hub.flush()
+    assert seen == [0, 1, 2]
 
 
 def test_a_late_number_inside_track_is_that_steps_number(hubs: Make) -> None:

@@ -330,10 +330,30 @@ def test_the_users_own_handler_is_called_afterwards() -> None:
         hub.close_on(signal.SIGUSR1)
         signal.raise_signal(signal.SIGUSR1)
         signal.raise_signal(signal.SIGUSR1)
+        del hub
+        gc.collect()
+        signal.raise_signal(signal.SIGUSR1)
         say("goes on")
         """)
-    assert out == ["sink flush", "sink close", "user True", "user True", "goes on"]
+    assert out == ["sink flush", "sink close", "user True", "user True", "user True", "goes on"]
     assert (err, status) == ("", 0)
+
+
+def test_the_users_own_handler_is_called_when_a_strict_hub_raises_what_a_close_does() -> None:
+    out, err, status = run("""
+        class Broken(Telling):
+            def close(self):
+                raise ValueError("broken")
+
+        signal.signal(signal.SIGUSR1, lambda number, frame: say("user"))
+        hub = MetricsHub([Broken()], strict=True)
+        hub.close_on(signal.SIGUSR1)
+        try:
+            signal.raise_signal(signal.SIGUSR1)
+        except ValueError as error:
+            say(error)
+        """)
+    assert (out, status) == (["sink flush", "user", "broken"], 0), err
 
 
 def test_an_ignored_signal_stays_ignored() -> None:

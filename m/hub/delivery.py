@@ -166,7 +166,6 @@ class Delivery:
         ended, self._run = self._run, run
         self._alerts = ()
         self._stop_reason = None
-        self._see_whether_it_flows()
         if ended is not None:
             self.run_closed.send_guarded(self, self._receiver_failed, run=ended)
         must_pass = None if ended is None else self._roster.tell_files()

@@ -175,6 +175,20 @@ def test_an_interrupt_inside_a_rule_passes_and_the_rule_stays(hubs: Make) -> Non
     assert [alert.message for alert in hub.alerts] == ["well"]
 
 
+@pytest.mark.parametrize("receives", [False, True])
+def test_rules_are_asked_about_a_snapshot_at_which_a_sink_was_interrupted(hubs: Make, receives: bool) -> None:
+    def interrupted(given: TrainingSnapshot) -> None:
+        raise KeyboardInterrupt
+
+    asked: list[int] = []
+    hub = hubs([interrupted], rules=[lambda given: asked.append(given.step)])
+    if receives:
+        hub.snapshot_emitted.connect(lambda hub, snapshot: None, weak=False)
+    with pytest.raises(KeyboardInterrupt):
+        hub.emit(snapshot(0))
+    assert asked == [0]
+
+
 def test_a_callback_that_emits_what_is_alarming_comes_to_an_end(hubs: Make) -> None:
     hub = hubs([lambda given: None], rules=[lambda given: Alert(given.step, f"rule {given.step}", "again")])
     hub.on_alert(lambda alert: hub.emit(snapshot(alert.step + 1)))
@@ -233,7 +247,7 @@ def test_where_a_sink_sums_the_run_up_the_alerts_are_no_second_warning(caplog: p
 
         def wrote(self, *paths: str) -> None: ...
 
-    with caplog.at_level(logging.INFO), MetricsHub([SumsUp()]) as hub:
+    with caplog.at_level(logging.INFO), MetricsHub([SumsUp(), lambda given: None]) as hub:
         hub.alert(Alert(0, "mi\x1bne", "by hand"))
     first, *_ = caplog.records
     assert first.levelno == logging.INFO

@@ -261,6 +261,8 @@ def test_sinks_are_told_which_files_there_are_before_they_are_closed(background:
     hub.subscribe(last, background=background)
     hub.start(10)
     hub.emit(TrainingSnapshot(0, 1.0))
+    assert hub.flush(PATIENCE_S)
+    assert first.told == last.told == []
     hub.start(10)
     hub.close()
     files = ("a.csv", "b.csv", "c.csv")

@@ -126,6 +126,16 @@ def test_what_a_users_signal_handler_raises_inside_a_sink_is_not_the_sinks_failu
 # -- emits from inside -----------------------------------------------------------------------------------------------
 
 
+def test_a_sink_that_fails_where_there_is_a_signal_handler_is_the_sinks_failure(hubs: Make) -> None:
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: None)
+    try:
+        hub = hubs([Raising(ValueError("no"))])
+        hub.emit(snapshot())
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert accounts(hub)[0].failed == 1
+
+
 @pytest.mark.fault("A11")
 def test_an_emit_from_a_sink_is_delivered_right_after_the_current_snapshot(hubs: Make) -> None:
     seen: list[Any] = []

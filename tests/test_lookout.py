@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import textwrap
+import threading
+import time
 
 import pytest
 from fault_injection import FORK, run
+
+from m import MetricsHub
+from m.hub.lookout import Lookout
 
 TRAINING = """
 from m import Stall
@@ -29,6 +34,17 @@ def test_it_does_not_hold_the_exit_of_a_program_that_never_closes_its_hub() -> N
     out, err, status = run(TRAINING)
     assert out == ["['metrics-hub lookout']"]
     assert (err, status) == ("", 0)
+
+
+def test_without_a_thread_to_be_had_nobody_looks_and_nothing_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_thread(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with MetricsHub() as hub:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", no_thread)
+            lookout = Lookout(hub)
+        lookout.stop(time.monotonic())
 
 
 @pytest.mark.fault("C6")

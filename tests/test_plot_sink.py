@@ -23,6 +23,7 @@ from m.metrics.run import Run
 from m.metrics.snapshot import TrainingSnapshot, snapshot_of
 from sinks.plotting.appearance import Off
 from sinks.plotting.config import MetricConfig, PlotConfig, TrainingVisualizerConfig
+from sinks.plotting.saving import write_whole
 from sinks.plotting.sink import PlotSink
 from sinks.plotting.summary import summary_table, width_of_output
 
@@ -575,3 +576,20 @@ def test_the_live_image_is_a_written_file_once_there_is_something_in_it(tmp_path
     sink.close()
     assert sink.written == [str(tmp_path / "live.png")]
     eventually((tmp_path / "live.png").exists)  # a busy machine draws it after the end
+
+
+def test_where_nothing_can_be_drawn_the_image_of_a_run_before_is_none_of_this_run(tmp_path: Path) -> None:
+    image = tmp_path / "live.png"
+    image.write_text("of a training before")
+    sink = PlotSink(display="image", image_path=image, summary=False)
+    sink._appearance = Off()
+    sink.start(Run("first"))
+    sink.record(TrainingSnapshot(0, 1.0))
+    assert sink.written == []
+    write_whole(b"of the first", image)
+    assert sink.written == [str(image)]
+    sink.start(Run("second"))
+    sink.record(TrainingSnapshot(0, 1.0))
+    assert sink.written == []
+    image.unlink()
+    assert sink.written == []

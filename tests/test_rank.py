@@ -32,7 +32,10 @@ STEP = {"SLURM_STEP_ID": "0", "SLURM_NTASKS": "8"}
         ({"LOCAL_RANK": "0", "RANK": "8"}, 8),
         ({"LOCAL_RANK": "2"}, 0),  # left behind by something: with nobody else there is nobody else to show anything
         ({"LOCAL_RANK": "2", "WORLD_SIZE": "1"}, 0),
-        ({"LOCAL_RANK": "2", "WORLD_SIZE": "4"}, 2),  # Lightning's own launcher, before it initialises torch.distributed
+        (
+            {"LOCAL_RANK": "2", "WORLD_SIZE": "4"},
+            2,
+        ),  # Lightning's own launcher, before it initialises torch.distributed
         ({"LOCAL_RANK": "1", "SLURM_PROCID": "5", **STEP}, 5),
         ({"LOCAL_RANK": "-1", "WORLD_SIZE": "4"}, 0),
         ({"SLURM_PROCID": "5", **STEP}, 5),

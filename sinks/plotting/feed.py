@@ -210,7 +210,8 @@ class Feed:
             process.kill()
             self._gone("is stopped and was ended; the file lacks the newest points")
             return False
-        logger.warning("the last plot image is still being drawn; it will be there in a moment")
+        path = harmless(str(self._hello["path"]))
+        logger.warning("the last plot image is still being drawn; %s will be there in a moment", path)
         if not process.ends(time.monotonic() + TO_FINISH_S):
             process.kill()
             self._gone("took too long to draw the last time and was ended")

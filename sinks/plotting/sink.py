@@ -184,6 +184,8 @@ class PlotSink:
         self._alerts: deque[tuple[int, str]] = deque(maxlen=MOST_ALERTS)
         self._interval_of_last: int | None = None
         self._saved: list[str] = []
+        image = self._config.image_path
+        self._image_before = None if image is None else _version(image)
         self._speaks = True
         self._budget.begin()
 
@@ -249,8 +251,8 @@ class PlotSink:
         image = self._config.image_path
         if image is None or self._interval_of_last is None or not self._speaks:
             return list(self._saved)
-        there = self._appearance.shows or os.path.exists(image)
-        return [os.fspath(image), *self._saved] if there else list(self._saved)
+        is_of_this_run = _version(image) not in (None, self._image_before)
+        return [os.fspath(image), *self._saved] if self._appearance.shows or is_of_this_run else list(self._saved)
 
     def force_update(self) -> None:
         """Bring the figure up to date and draw it now, whatever the update interval.
@@ -373,6 +375,15 @@ class PlotSink:
             )
         if text:
             print_safely(text)
+
+
+def _version(image: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """What is another when the file has been replaced; None when there is none."""
+    try:
+        status = os.stat(image)
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
 
 
 def _ignore(snapshot: TrainingSnapshot) -> None:

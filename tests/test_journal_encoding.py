@@ -96,7 +96,7 @@ def test_a_line_names_the_fields_and_leaves_out_what_was_not_measured(encoder):
 @pytest.mark.parametrize("name", ["train_loss", "learning_rate", "gpu_memory_mb", "batch_size"])
 def test_numbers_that_json_lacks_are_strings_in_fields(encoder, name, odd):
     snapshot = TrainingSnapshot(1, 0.5, custom_metrics={"other": 1.0})
-    values = {field: getattr(snapshot, field) for field in FIELDS} | {name: odd}
+    values = {field: getattr(snapshot, field) for field in FIELDS} | {"expert_utilization": None, name: odd}
     snapshot = TrainingSnapshot(**values)
     spelled = json.loads(encoder.encode(snapshot, 1, 0.0))[name]
     assert spelled == {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[repr(odd)]

@@ -9,6 +9,7 @@ import pytest
 from hub_doubles import PATIENCE_S, Make, Recording, accounts, snapshot
 
 from m import Alert, MetricsHub, TrainingSnapshot
+from m.metrics.loads import NoLoads
 from m.metrics.snapshot import PendingSnapshot
 
 
@@ -42,6 +43,12 @@ def late(step: int, loss: float = 0.5, ready: bool = True) -> TrainingSnapshot:
     made = TrainingSnapshot(step, OnDevice(loss, ready))  # type: ignore[arg-type]
     assert type(made) is PendingSnapshot
     return made
+
+
+def test_whether_loads_were_given_is_known_of_a_late_snapshot_too() -> None:
+    assert type(late(0).resolve().expert_utilization) is dict  # type: ignore[attr-defined]
+    lacking = TrainingSnapshot(0, OnDevice(0.5), expert_utilization={})  # type: ignore[arg-type]
+    assert type(lacking.resolve().expert_utilization) is NoLoads  # type: ignore[attr-defined]
 
 
 @pytest.mark.fault("F6")

@@ -138,9 +138,10 @@ class PendingSnapshot(TrainingSnapshot):
             if type(values[name]) is DeferredNumber:
                 values[name] = values[name].resolve()
         for name in ("expert_utilization", "custom_metrics"):
-            values[name] = {
-                key: value.resolve() if type(value) in _LATE else value for key, value in values[name].items()
-            }
+            given = values[name]
+            values[name] = {key: value.resolve() if type(value) in _LATE else value for key, value in given.items()}
+            if not given and type(given) is dict:
+                del values[name]  # not given
         return TrainingSnapshot(**values)
 
 

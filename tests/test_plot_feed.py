@@ -117,28 +117,6 @@ def test_every_point_is_in_the_last_image(
     assert not [message for message in messages(caplog) if "last plot image" not in message]
 
 
-def test_between_two_metrics_the_thread_steps_aside_as_long_as_training_goes_on(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    slept: list[float] = []
-    monkeypatch.setattr("sinks.plotting.feed.time.sleep", slept.append)
-
-    class Pipe:
-        def write(self, deadline: float, piece: bytes = b"") -> bool:
-            return True
-
-    sink = PlotSink(summary=False, display="off")
-    record(sink, 3.0, 2.0, val_loss=1.0)
-    feed = Feed("image", sink._shown)
-    assert feed._send(Pipe(), sink._shown(), math.inf)  # type: ignore[arg-type]
-    assert len(slept) >= 2
-    slept.clear()
-    record(sink, 1.0, start=2, val_loss=1.0)
-    feed._closing = True
-    assert feed._send(Pipe(), sink._shown(), math.inf)  # type: ignore[arg-type]
-    assert not slept
-
-
 def test_its_pipes_take_no_number_of_a_standard_stream(tmp_path: Path, showing: Callable[..., PlotSink]) -> None:
     path = tmp_path / "run.svg"
     with without_standard_streams() as taken:

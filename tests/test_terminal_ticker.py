@@ -9,7 +9,7 @@ from queue import Empty
 
 import pytest
 
-from sinks.terminal.ticker import AFFORDED_S, FAILURES_BEFORE_END, GIVE_WAY_S, LONGEST, Ticker, give_way
+from sinks.terminal.ticker import AFFORDED_S, FAILURES_BEFORE_END, LONGEST, Ticker
 
 
 def test_it_acts_until_it_is_stopped() -> None:
@@ -122,25 +122,3 @@ def test_an_action_that_keeps_failing_ends_the_thread_and_is_logged_once(caplog:
 
 def test_stopping_what_never_started_is_no_error() -> None:
     assert Ticker(lambda: None, 1.0, "test").stop(0.1)
-
-
-def test_only_the_thread_of_a_ticker_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    slept: list[tuple[float, int]] = []
-    monkeypatch.setattr(
-        "sinks.terminal.ticker.time.sleep", lambda seconds: slept.append((seconds, threading.get_ident()))
-    )
-    acted_on: list[int] = []
-    acted = threading.Event()
-
-    def act() -> None:
-        if not acted.is_set():
-            give_way()
-            acted_on.append(threading.get_ident())
-            acted.set()
-
-    ticker = Ticker(act, 0.1, "test")
-    assert ticker.start()
-    assert acted.wait(10)
-    assert ticker.stop(10)
-    give_way()
-    assert slept == [(GIVE_WAY_S, acted_on[0])]

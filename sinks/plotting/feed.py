@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 from m.metrics.text import harmless
@@ -34,9 +34,6 @@ SHARE_OF_A_CORE: Final = 0.04
 """Of a core, drawing what is new takes the other process no more than this, the user's own zooming aside."""
 SHARE_WHEN_CROWDED: Final = 0.00125
 """The same where no core is free. On a screen its server works about as much again."""
-GIVE_WAY_S: Final = 0.00005
-"""So long the thread steps aside between two metrics: else a training that comes back from its native code would wait
-for the interpreter until all are told."""
 TO_CLOSE_S: Final = 2.0
 """So long `Feed.close` may take."""
 TO_FINISH_S: Final = 30.0
@@ -175,10 +172,7 @@ class Feed:
         """Whether everything new has been told by ``deadline``, on the clock of ``time.monotonic``."""
         if not process.write(deadline):
             return False
-        frames = self._news.frames(shown)
-        if not self._closing:
-            frames = _unhurried(frames)
-        return all(process.write(deadline, piece) for piece in together(frames))
+        return all(process.write(deadline, frames) for frames in together(self._news.frames(shown)))
 
     def _finish(self, process: DrawingProcess, shown: Shown | None, deadline: float) -> None:
         """Nothing comes any more: tell the rest, where somebody is to see it, and let the process end."""
@@ -261,12 +255,6 @@ def _forget_all() -> None:
 if hasattr(os, "register_at_fork"):
     # a worker that outlives the training must not keep the pipe, and with it the window, open
     os.register_at_fork(after_in_child=_forget_all)
-
-
-def _unhurried(frames: Iterable[bytes]) -> Iterator[bytes]:
-    for frame in frames:
-        yield frame
-        time.sleep(GIVE_WAY_S)
 
 
 def _chosen_backend() -> str | None:

@@ -34,7 +34,6 @@ from sinks.terminal.spark import recent, sparkline
 from sinks.terminal.state import MANY_ARRIVED, State, View
 from sinks.terminal.summary import Cost, closing_summary
 from sinks.terminal.table import Sparks, columns_for
-from sinks.terminal.ticker import give_way
 from sinks.terminal.trends import Trends
 
 MACHINE_EVERY_S: Final = 1.0
@@ -273,7 +272,6 @@ class Dashboard:
         return [*([losses] if losses else []), *((name,) for name in others)]
 
     def _panel(self, names: tuple[str, ...], width: int, height: int) -> list[Row]:
-        give_way()
         key = (names, width, height)
         if key not in self._panels:
             with self.state.past.lock:
@@ -281,7 +279,6 @@ class Dashboard:
         return self._panels[key]
 
     def _spark(self, name: str, width: int) -> Row:
-        give_way()
         key = (name, width)
         if key not in self._sparks:
             with self.state.past.lock:
@@ -327,7 +324,6 @@ class Dashboard:
         return parts
 
     def _experts(self, view: View, width: int, tall: int) -> Levels:
-        give_way()
         if not self.config.show_expert_utilization or not view.experts:
             return [[]]
         more = min(max(tall - EXPERTS_LEAVE, 0), MOST_EXPERT_ROWS)
@@ -339,7 +335,6 @@ class Dashboard:
         return experts(view.experts, width, self.look, course=self._loads, most_rows=most, past=past)
 
     def _performance(self, view: View, width: int) -> Levels:
-        give_way()
         speed: list[tuple[str, str]] = []
         system: list[tuple[str, str]] = []
         if self.config.show_throughput:

@@ -16,7 +16,6 @@ from operator import mul
 from typing import Any, Final, TypeAlias, TypeVar
 
 from m.metrics.snapshot import LOSS_FIELDS, TrainingSnapshot
-from sinks.terminal.ticker import give_way
 from sinks.terminal.trends import Direction, better
 
 MOST_CELLS: Final = 512
@@ -308,7 +307,6 @@ class Past:
         self.last_step = steps[-1]
         cells, filled, span = len(self.steps), self._filled, self.span
         for name, values in columns.items():
-            give_way()
             series = self.series.get(name)
             if series is None:
                 if (name not in FIELDS and len(self.series) >= MOST_SERIES) or values.count(None) == len(values):

@@ -22,7 +22,7 @@ from sinks.terminal.look import PLAIN, Row
 from sinks.terminal.painter import Painter
 from sinks.terminal.streams import PrintQueue, Redirection
 from sinks.terminal.text import safe
-from sinks.terminal.ticker import LONGEST, Ticker, give_way
+from sinks.terminal.ticker import LONGEST, Ticker
 
 STOP_WITHIN_S: Final = 1.0
 """How long the end waits for a frame that is being drawn."""
@@ -153,10 +153,7 @@ class Screen:
             self._take_prints()
             if not self._give_theirs():
                 return
-            give_way()
-            rows = self._rows(columns, lines)
-            give_way()
-            self._send(self._painter.paint(rows, columns, self._above))
+            self._send(self._painter.paint(self._rows(columns, lines), columns, self._above))
             self._above = ""
             if self._device.busy:  # as a rule because the frame is longer than what a terminal takes at once
                 self._device.drain(FRAME_WITHIN_S)

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from threading import get_ident
 from typing import Final
 
 logger = logging.getLogger("sinks.terminal")
@@ -25,20 +24,6 @@ _USUAL_OF: Final = 16
 """What is usual is an average over about so many actions ..."""
 _MOST_S: Final = 8 * AFFORDED_S
 """... of which none counts for more than this: the first ones load what they need."""
-GIVE_WAY_S: Final = 0.00005
-"""A thread that steps aside for less than it takes to wake another has the interpreter again before that one has."""
-
-_acting: set[int] = set()  # threads of tickers, by their identifiers
-
-
-def give_way() -> None:
-    """On the thread of a `Ticker`: let others have the interpreter for a moment. To be called every 0.1 ms or so.
-
-    Else a training that works outside the interpreter, as PyTorch and NumPy do, and comes back to it in the middle of
-    a frame waits until that is drawn, for milliseconds (benchmarks/loop.py, "lock"). On other threads: nothing.
-    """
-    if get_ident() in _acting:
-        time.sleep(GIVE_WAY_S)
 
 
 class Ticker:
@@ -96,13 +81,6 @@ class Ticker:
         return not thread.is_alive()
 
     def _run(self) -> None:
-        _acting.add(get_ident())
-        try:
-            self._go_on()
-        finally:
-            _acting.discard(get_ident())
-
-    def _go_on(self) -> None:
         failures = 0
         acted = 0.0
         while not self._stopping:

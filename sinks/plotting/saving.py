@@ -63,6 +63,15 @@ def write_whole(image: bytes, path: Path) -> None:
         raise
 
 
+def version(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """Another one whenever the file at ``path`` was replaced; None while there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
 def rendered(figure: Figure, extension: str, *, dpi: float = SCREEN.png_dpi) -> bytes:
     """The bytes of the file. PDF and SVG keep text as text and hold no date, so equal figures make equal files."""
     from sinks.plotting.settings import own_settings

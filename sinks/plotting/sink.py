@@ -33,7 +33,7 @@ from sinks.plotting.layouts import ConfiguredLayout, custom_config, loss_config,
 from sinks.plotting.milestones import Milestones
 from sinks.plotting.moe import MoeLayout, moe_config
 from sinks.plotting.plan import MOST_ALERTS, Layout, Plan, Show
-from sinks.plotting.saving import checked_path, save
+from sinks.plotting.saving import checked_path, save, version
 from sinks.plotting.shown import BLIT_ROOM, UNSEEN_ROOM, Shown
 from sinks.plotting.styles import STYLE_BY_NAME
 from sinks.plotting.summary import print_safely, summary_of, summary_table, width_of_output
@@ -185,7 +185,7 @@ class PlotSink:
         self._interval_of_last: int | None = None
         self._saved: list[str] = []
         image = self._config.image_path
-        self._image_before = None if image is None else _version(image)
+        self._image_before = None if image is None else version(image)
         self._speaks = True
         self._budget.begin()
 
@@ -251,7 +251,7 @@ class PlotSink:
         image = self._config.image_path
         if image is None or self._interval_of_last is None or not self._speaks:
             return list(self._saved)
-        is_of_this_run = _version(image) not in (None, self._image_before)
+        is_of_this_run = version(image) not in (None, self._image_before)
         return [os.fspath(image), *self._saved] if self._appearance.shows or is_of_this_run else list(self._saved)
 
     def force_update(self) -> None:
@@ -375,15 +375,6 @@ class PlotSink:
             )
         if text:
             print_safely(text)
-
-
-def _version(image: str | os.PathLike[str]) -> tuple[int, int] | None:
-    """What is another when the file has been replaced; None when there is none."""
-    try:
-        status = os.stat(image)
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns
 
 
 def _ignore(snapshot: TrainingSnapshot) -> None:

@@ -529,8 +529,8 @@ def test_a_model_that_holds_its_hub_can_be_copied_and_pickled(
     (said,) = caplog.records
     assert (said.levelname, said.getMessage()) == (
         "WARNING",
-        "this hub came in a pickle, and nothing that it is given is shown or written: it does not travel to another "
-        "process. One that trains makes its own",
+        "this hub came in a pickle and shows and writes nothing: it does not travel to another process. Make one in "
+        "the process that trains",
     )
 
 

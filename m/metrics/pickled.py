@@ -20,8 +20,8 @@ def say_that_it_was_pickled(what: str) -> None:
     _said = True
     try:
         logger.warning(
-            "this %s came in a pickle, and nothing that it is given is shown or written: it does not travel to another "
-            "process. One that trains makes its own",
+            "this %s came in a pickle and shows and writes nothing: it does not travel to another process. Make one in "
+            "the process that trains",
             what,
         )
     except Exception:  # a logging handler; nobody's training ends for it

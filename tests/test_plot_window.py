@@ -132,6 +132,8 @@ def test_a_user_zooms_and_follows_again(backend: str, screen: str) -> None:
         "moves on": True,
         "axes with room stay": True,
         "little but the curves changed": True,
+        "looks seldom": True,
+        "looks often again": True,
         "panels fit another size": True,
         "status": 0,
     }

@@ -26,11 +26,13 @@ from sinks.plotting.pace import Share
 from sinks.plotting.plan import Show
 from sinks.plotting.protocol import Frames
 from sinks.plotting.shown import BLIT_ROOM, Shown
-from sinks.plotting.window import show_window
+from sinks.plotting.window import _Window, show_window
 
 figures: list[Figure] = []
 numbers, news, frames, mirror = NamedHistories(), News(), Frames(), Mirror()
 saw: dict[str, object] = {}
+looks: list[_Window] = []
+"""The window, as often as it has looked for something to draw."""
 
 
 def tell(first: int, last: int) -> None:
@@ -129,6 +131,7 @@ def use() -> None:
     until(lambda: limits(0)[1] > 299, "third drawing")
     saw["moves on"] = True
     keep_axes()
+    rest()
     resize()
     xdotool("key", "q")
 
@@ -150,6 +153,23 @@ def keep_axes() -> None:
     time.sleep(0.3)
     # a point further, one or two columns of pixels differ
     saw["little but the curves changed"] = differing(grown, canvas()) < 400
+
+
+def rest() -> None:
+    """While nothing may be drawn for long the window looks seldom; what the user does is drawn nevertheless."""
+    looks[-1]._pace.next_s = time.monotonic() + 1000.0
+    time.sleep(1.5)
+    before = len(looks)
+    time.sleep(4.0)
+    saw["looks seldom"] = len(looks) - before < 10
+    tell(311, 320)
+    xdotool("mousemove", *place(0, 0.5, 0.5))
+    xdotool("key", "f")
+    until(lambda: drawn_to(319), "what came meanwhile, once the user asks")
+    time.sleep(0.5)
+    before = len(looks)
+    time.sleep(4.0)
+    saw["looks often again"] = len(looks) - before >= 10
 
 
 def canvas() -> bytes:
@@ -192,7 +212,16 @@ def person() -> None:
         os._exit(1)
 
 
+def noting_looks(look: Callable[[_Window], None]) -> Callable[[_Window], None]:
+    def noting(window: _Window) -> None:
+        looks.append(window)
+        look(window)
+
+    return noting
+
+
 if __name__ == "__main__":
+    _Window._look = noting_looks(_Window._look)  # type: ignore[method-assign]
     tell(0, 1)
     threading.Thread(target=person, daemon=True).start()
     status = show_window(mirror, sys.argv[1], Share(1.0, 1.0))

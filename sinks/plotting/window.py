@@ -30,6 +30,8 @@ from sinks.plotting.text import visible
 LARGEST: Final = (13.0, 8.0)
 """A window is made no larger, in inches; the user may."""
 _LOOK_S: Final = 0.2
+_SELDOM_S: Final = 1.0
+"""Between two looks where the next drawing is farther away than this: even a look takes something from the training."""
 _HELD_AT_MOST_S: Final = 60.0
 _SETTINGS: Final[dict[Any, Any]] = {
     **OURS,
@@ -125,6 +127,7 @@ class _Window:
         canvas.mpl_connect("button_press_event", lambda event: self._hold(True))
         canvas.mpl_connect("button_release_event", lambda event: self._hold(False))
         canvas.mpl_connect("resize_event", lambda event: self._make_stale())
+        self._look_s = _LOOK_S
         self._timer = canvas.new_timer(interval=round(1000 * _LOOK_S))
         self._timer.add_callback(self._tick)
         self._timer.start()
@@ -143,6 +146,10 @@ class _Window:
 
     def _make_stale(self) -> None:
         self._stale = True  # words and panels have other places in another size
+        if self._look_s > _LOOK_S:
+            self._timer.stop()
+            self._look_again_in(_LOOK_S)
+            self._timer.start()
 
     def follow(self) -> None:
         """Let every panel follow the run again."""
@@ -150,7 +157,7 @@ class _Window:
         toolbar = self._figure.canvas.toolbar
         if toolbar is not None:
             toolbar.update()
-        self._stale = True
+        self._make_stale()
 
     # -- what the run does --------------------------------------------------------------------------------------------
 
@@ -161,6 +168,13 @@ class _Window:
             print(complaint(error), file=sys.stderr, flush=True)
             self.status = 1
             self._pace.next_s = time.monotonic() + 5.0
+        is_far = not self._stale and self._pace.next_s > time.monotonic() + _SELDOM_S
+        self._look_again_in(_SELDOM_S if is_far else _LOOK_S)
+
+    def _look_again_in(self, seconds: float) -> None:
+        if seconds != self._look_s:
+            self._look_s = seconds
+            self._timer.interval = round(1000 * seconds)
 
     def _look(self) -> None:
         now = time.monotonic()

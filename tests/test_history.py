@@ -37,6 +37,16 @@ def test_columns_are_the_points_in_order_and_copies() -> None:
     assert list(history.columns(newest=9)[1]) == [1.0, 2.0, 3.0, 4.0]
 
 
+@pytest.mark.parametrize("count", [1, CHUNK_POINTS - 1, CHUNK_POINTS, 3 * CHUNK_POINTS + 7])
+def test_any_number_of_the_newest_are_the_end_of_all_points(count: int) -> None:
+    values = [float(value) for value in range(count)]
+    history = long_history(values)
+    for newest in {0, 1, 6, 7, 8, CHUNK_POINTS, CHUNK_POINTS + 7, CHUNK_POINTS + 8, count - 1, count, count + 5}:
+        kept = history.kept(newest)
+        wanted = values[max(count - newest, 0) :]
+        assert (kept.start, list(kept.steps), list(kept.values)) == (count - len(wanted), wanted, wanted)
+
+
 def test_summary_goes_on_where_it_stopped() -> None:
     history = history_of(4.0, 2.0)
     assert history.summary().mean == 3.0

@@ -210,7 +210,7 @@ class History:
         """Move older points into buckets when there are many more than the `room` is for; else into chunks at most.
         Takes about half a millisecond; the first time of a process also what it takes to load NumPy."""
         while len(self._newest) >= 2 * CHUNK_POINTS:
-            chunk = _columns(self._newest, CHUNK_POINTS)
+            chunk = _columns(self._newest, 0, CHUNK_POINTS)
             # CPython handles signals at calls and jumps only: no Ctrl-C comes between these lines
             self._version += 1
             try:
@@ -256,15 +256,16 @@ class History:
             folded = self._folded
             chunks = self._chunks[:]
             end = len(self._newest) // 2  # a value whose step is yet to come is no point
-            newer = _columns(self._newest, end)
+            passed = 0 if newest is None else max(end - newest, 0)  # whoever wants a few does not copy thousands
+            newer = _columns(self._newest, passed, end)
             if version == self._version and not version & 1:
                 break
             time.sleep(_PAUSE_S)
         raw = CHUNK_POINTS * len(chunks) + end
         first = 0 if newest is None else max(raw - newest, 0)
         unwanted = min(first // CHUNK_POINTS, len(chunks))
-        steps, values = _joined([*chunks[unwanted:], newer])
-        rest = first - CHUNK_POINTS * unwanted
+        steps, values = _joined([*chunks[unwanted:], newer]) if unwanted < len(chunks) else newer
+        rest = first - CHUNK_POINTS * unwanted - passed
         del steps[:rest], values[:rest]
         return Kept(steps, values, folded, folded.running.count + first)
 
@@ -292,9 +293,9 @@ class History:
         )
 
 
-def _columns(points: array[float], count: int) -> tuple[array[float], array[float]]:
-    """Steps and values of the first ``count`` of ``points``, in which they take turns."""
-    return points[1 : 2 * count : 2], points[: 2 * count : 2]
+def _columns(points: array[float], first: int, end: int) -> tuple[array[float], array[float]]:
+    """Steps and values of the points from ``first`` up to ``end``; in ``points`` value and step take turns."""
+    return points[2 * first + 1 : 2 * end : 2], points[2 * first : 2 * end : 2]
 
 
 def _joined(chunks: Iterable[tuple[array[float], array[float]]]) -> tuple[array[float], array[float]]:

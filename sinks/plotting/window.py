@@ -127,7 +127,7 @@ class _Window:
         canvas.mpl_connect("button_press_event", lambda event: self._hold(True))
         canvas.mpl_connect("button_release_event", lambda event: self._hold(False))
         canvas.mpl_connect("resize_event", lambda event: self._make_stale())
-        self._look_s = _LOOK_S
+        self._resting = False  # until the next look, which is far away
         self._timer = canvas.new_timer(interval=round(1000 * _LOOK_S))
         self._timer.add_callback(self._tick)
         self._timer.start()
@@ -146,7 +146,8 @@ class _Window:
 
     def _make_stale(self) -> None:
         self._stale = True  # words and panels have other places in another size
-        if self._look_s > _LOOK_S:
+        if self._resting:
+            self._resting = False
             self._timer.stop()
             self._look_again_in(_LOOK_S)
             self._timer.start()
@@ -162,18 +163,18 @@ class _Window:
     # -- what the run does --------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
+        self._resting = False  # a timer is not started anew while it runs
         try:
             self._look()
         except Exception as error:
             print(complaint(error), file=sys.stderr, flush=True)
             self.status = 1
             self._pace.next_s = time.monotonic() + 5.0
-        is_far = not self._stale and self._pace.next_s > time.monotonic() + _SELDOM_S
-        self._look_again_in(_SELDOM_S if is_far else _LOOK_S)
+        self._resting = not self._stale and self._pace.next_s > time.monotonic() + _SELDOM_S
+        self._look_again_in(_SELDOM_S if self._resting else _LOOK_S)
 
     def _look_again_in(self, seconds: float) -> None:
-        if seconds != self._look_s:
-            self._look_s = seconds
+        if self._timer.interval != round(1000 * seconds):
             self._timer.interval = round(1000 * seconds)
 
     def _look(self) -> None:

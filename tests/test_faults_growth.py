@@ -108,7 +108,7 @@ import sys
 sys.path.insert(0, "tests")
 import numpy as np
 from long_runs import grow
-for history in plots._newest().histories().values():
+for history in plots._numbers.histories().values():
     first = len(history)
     grow(history, np.sin(np.arange(1_300_000.0)), np.arange(first, first + 1_300_000) - 1_300_000)
 """

@@ -204,7 +204,7 @@ def test_a_console_in_memory_gets_only_colours(text: str, other: str) -> None:
 def test_the_printed_summary_of_the_plots_holds_no_control_code(text: str, other: str) -> None:
     sink = PlotSink(summary=False)
     sink.record(TrainingSnapshot(0, 0.5, custom_metrics={text: 1.0, **{f"{other}{i}": 1.0 for i in range(50)}}))
-    assert obeyed_in(summary_table(sink._newest().histories(), of=text), "\n") == ""
+    assert obeyed_in(summary_table(sink._numbers.histories(), of=text), "\n") == ""
 
 
 # -- the log ----------------------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ def scale_of(kind: str, course: Iterable[tuple[int, float]], **sizes: int) -> Se
     milestones.start()
     for step, seconds in course:
         clock.now = 1000.0 + seconds
-        milestones.record(TrainingSnapshot(step, 1.0, **sizes), clock.now)
+        milestones.record(TrainingSnapshot(step, 1.0, **sizes))
     return milestones.scale()
 
 

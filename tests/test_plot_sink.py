@@ -523,7 +523,7 @@ def test_a_sink_is_pickled_wherever_it_shows_the_figure(where: dict[str, Any]) -
 @pytest.mark.parametrize("width", [None, 80, 48, 20])
 def test_the_summary_leaves_out_columns_rather_than_wrap(width: int | None) -> None:
     sink = fed(PlotSink.moe(8, summary=False), 1.0, math.nan, 0.5)
-    lines = summary_table(sink._newest().histories(), width=width).splitlines()
+    lines = summary_table(sink._numbers.histories(), width=width).splitlines()
     head = lines[1].split()
     assert head == ["current", "min", "max", "mean", "count"][: len(head)]
     assert len(head) == {None: 5, 80: 5, 48: 2, 20: 1}[width]
@@ -552,7 +552,7 @@ def test_layers_are_in_the_summary_by_name_and_not_in_the_table() -> None:
     assert summary["dead_experts"]["current"] == 10
     assert summary["dead_experts/block3"]["max"] == 1
     assert summary["load_cv/block9"]["count"] == 3
-    text = summary_table(sink._newest().histories())
+    text = summary_table(sink._numbers.histories())
     assert "dead_experts " in text
     assert "and 20 more: load_cv/block0" in text
     assert len(sink.figure.axes) > 2

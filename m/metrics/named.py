@@ -76,7 +76,7 @@ class NamedHistories:
         self._experts: dict[int, History] = {}
         self._derived = {name: History() for name in (*RATES, *BALANCE)}
         self._samples, self._tokens, self._entropy, self._balance = self._derived.values()
-        self._rate = RecentRate()
+        self._rate = RecentRate(clock)
         self._clock = clock
         self._layers: LayerHistories | None = None
         # in the order of their turns
@@ -97,11 +97,8 @@ class NamedHistories:
         """Numbers that were not kept: past `MAX_METRICS` names, or under one longer than `LONGEST_NAME`."""
         return self._left_out // 2 + (0 if self._layers is None else self._layers.left_out)
 
-    def record(self, snapshot: TrainingSnapshot, came: float | None = None) -> None:
-        """Add the numbers of a snapshot that ``came`` at this time on the clock; None: now.
-
-        Never raises for what a `TrainingSnapshot` can hold.
-        """
+    def record(self, snapshot: TrainingSnapshot) -> None:
+        """Add the snapshot's numbers. Never raises for what a `TrainingSnapshot` can hold."""
         # Written out field by field, without History.append: this runs at every training step (benchmarks/emit.py).
         try:
             step = snapshot.step
@@ -149,8 +146,7 @@ class NamedHistories:
             if snapshot.expert_utilization:
                 self._record_experts(at, snapshot.expert_utilization)
             if snapshot.batch_size is not None and self._derive_rates:
-                now = self._clock() if came is None else came
-                self._record_rates(step, now, snapshot.batch_size, snapshot.sequence_length)
+                self._record_rates(step, snapshot.batch_size, snapshot.sequence_length)
             if self._settings:
                 for setting, history in self._settings.items():
                     number = getattr(snapshot, setting)
@@ -215,8 +211,8 @@ class NamedHistories:
                 self._add(history)
             histories.new.clear()
 
-    def _record_rates(self, step: int, now: float, batch_size: float, sequence_length: float | None) -> None:
-        rate = self._rate.at(step, now)
+    def _record_rates(self, step: int, batch_size: float, sequence_length: float | None) -> None:
+        rate = self._rate.at(step)
         if rate is None:
             return
         samples = rate * batch_size

@@ -44,12 +44,13 @@ class Milestones:
         """The run begins; without this its first snapshot is its beginning."""
         self._began = self._clock()
 
-    def record(self, snapshot: TrainingSnapshot, came: float) -> None:
-        """How far the run is at this snapshot, which ``came`` at this time on the clock, if that is known."""
+    def record(self, snapshot: TrainingSnapshot) -> None:
+        """How far the run is at this snapshot, if that is known."""
         if self._kind == "time":
+            now = self._clock()
             if self._began is None:
-                self._began = came
-            self._add(float(snapshot.step), came - self._began)
+                self._began = now
+            self._add(float(snapshot.step), now - self._began)
         elif snapshot.batch_size is not None and snapshot.sequence_length is not None:
             before = snapshot.step - 1 if self._counted_to is None else self._counted_to
             steps = snapshot.step - before if snapshot.step >= before else 1

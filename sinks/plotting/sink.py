@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from m.metrics.alerts import Alert
 from m.metrics.history import load_numpy
-from m.metrics.intake import Intake
 from m.metrics.named import LONGEST_NAME, SETTING_FIELDS, NamedHistories
 from m.metrics.pickled import say_that_it_was_pickled
 from m.metrics.rank import is_to_show
@@ -172,7 +171,6 @@ class PlotSink:
         self._figure: TrainingFigure | None = None
         self._failed_before = False
         self._closed = False
-        self._was_pickled = False
         self._run: Run | None = None
         self._begin()
         me = weakref.ref(self)
@@ -182,7 +180,7 @@ class PlotSink:
         self._numbers = NamedHistories(self._settings, clock=self._clock)
         axis = self._config.second_axis
         self._milestones = None if axis is None else Milestones(axis, self._clock)
-        self._intake = Intake(_recorder(self._numbers, self._milestones))
+        self._record = self._numbers.record if axis is None else self._record_both
         self._alerts: deque[tuple[int, str]] = deque(maxlen=MOST_ALERTS)
         self._interval_of_last: int | None = None
         self._saved: list[str] = []
@@ -210,12 +208,8 @@ class PlotSink:
                 self._milestones.start()
 
     def record(self, snapshot: TrainingSnapshot) -> None:
-        """Keep the snapshot's numbers. Draws nothing and waits for nobody; for one thread at a time."""
-        if self._closed:
-            if self._was_pickled:
-                say_that_it_was_pickled("sink")
-            return
-        self._intake.put(snapshot, self._clock())
+        """Keep the snapshot's numbers. Draws nothing and takes no lock; for one thread at a time."""
+        self._record(snapshot)
         interval = snapshot.step // self._interval
         if interval != self._interval_of_last:
             self._next_interval(interval, snapshot.step)
@@ -230,6 +224,7 @@ class PlotSink:
         if self._closed:
             return
         self._closed = True
+        self._record = _ignore
         self._appearance.close()
         self._appearance = Off()
         self._sum_up()
@@ -298,7 +293,7 @@ class PlotSink:
         ``current`` may be nan.
         """
         with self._drawing:
-            return summary_of(self._newest().histories())
+            return summary_of(self._numbers.histories())
 
     def __copy__(self) -> PlotSink:
         return self
@@ -312,10 +307,10 @@ class PlotSink:
 
     # -- parts --------------------------------------------------------------------------------------------------------
 
-    def _newest(self) -> NamedHistories:
-        """The numbers, with all snapshots by now."""
-        self._intake.catch_up()
-        return self._numbers
+    def _record_both(self, snapshot: TrainingSnapshot) -> None:
+        assert self._milestones is not None  # this is what a sink with a second axis records by
+        self._numbers.record(snapshot)
+        self._milestones.record(snapshot)
 
     def _next_interval(self, interval: int, step: int) -> None:
         if self._interval_of_last is None:
@@ -328,7 +323,7 @@ class PlotSink:
         self._interval_of_last = interval
 
     def _shown(self) -> Shown:
-        config, numbers = self._config, self._newest()
+        config, numbers = self._config, self._numbers
         histories = numbers.histories()
         names = tuple(histories)
         planned = self._planned
@@ -372,7 +367,7 @@ class PlotSink:
         title = self._title()
         with self._drawing:
             text = summary_table(
-                self._newest().histories(),
+                self._numbers.histories(),
                 "" if title == DEFAULT_TITLE else title,
                 self._numbers.left_out,
                 self._budget.report(),
@@ -382,16 +377,13 @@ class PlotSink:
             print_safely(text)
 
 
-def _recorder(numbers: NamedHistories, milestones: Milestones | None) -> Callable[[TrainingSnapshot, float], object]:
-    """What records a snapshot of one run."""
-    if milestones is None:
-        return numbers.record
+def _ignore(snapshot: TrainingSnapshot) -> None:
+    """What a closed sink does with a snapshot."""
 
-    def record(snapshot: TrainingSnapshot, came: float) -> None:
-        numbers.record(snapshot, came)
-        milestones.record(snapshot, came)
 
-    return record
+def _say_and_ignore(snapshot: TrainingSnapshot) -> None:
+    """What a sink that was pickled does with one."""
+    say_that_it_was_pickled("sink")
 
 
 def _source(sink: weakref.ref[PlotSink]) -> Callable[[], Shown | None]:
@@ -420,5 +412,5 @@ def _figure_shower(sink: weakref.ref[PlotSink]) -> Callable[[Callable[[Figure], 
 def _closed_sink(config: TrainingVisualizerConfig) -> PlotSink:
     sink = PlotSink(config, summary=False)
     sink.close()
-    sink._was_pickled = True
+    sink._record = _say_and_ignore
     return sink

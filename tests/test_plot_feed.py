@@ -43,6 +43,7 @@ TOLD_AFTER_S = feeds.EVERY_S + 0.3
 @pytest.fixture(autouse=True)
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(feeds, "EVERY_S", 0.05)
+    monkeypatch.setattr(feeds, "SELDOM_S", 0.05)
     monkeypatch.setattr(feeds, "SHARE_OF_A_CORE", 1.0)
     monkeypatch.setattr(feeds, "SHARE_WHEN_CROWDED", 0.5)
     caplog.set_level(logging.INFO)
@@ -430,6 +431,48 @@ def test_it_looks_as_often_as_the_image_is_replaced_within_limits(
     assert feed._thread is not None
     feed._thread.join(20.0)
     assert waited == [looks_every_s]
+
+
+@pytest.mark.parametrize(
+    ("rest_s", "look_in_s"), [(-5.0, 1.0), (0.5, 1.0), (1.75, 1.5), (5.0, 4.75), (6.0, 5.0), (300.0, 5.0)]
+)
+def test_while_nothing_will_be_drawn_it_looks_seldom(
+    monkeypatch: pytest.MonkeyPatch, rest_s: float, look_in_s: float
+) -> None:
+    """And shortly before the next drawing, so that this shows what is new."""
+    monkeypatch.setattr(feeds, "EVERY_S", 1.0)
+    monkeypatch.setattr(feeds, "SELDOM_S", 5.0)
+    monkeypatch.setattr(feeds.time, "monotonic", lambda: 1000.0)
+    process = DrawingProcess.__new__(DrawingProcess)
+    process.rests_until = 1000.0 + rest_s
+    assert Feed("image", lambda: None)._until_next_look(process) == look_in_s
+
+
+def test_the_process_says_how_long_it_rests(tmp_path: Path, showing: Callable[..., PlotSink]) -> None:
+    sink = showing(image_path=tmp_path / "run.png", image_every_s=60.0)
+    before = time.monotonic()
+    record(sink, 1.0)
+    process = process_of(sink)
+    eventually(lambda: process.rests_until)
+    assert before + 60.0 < process.rests_until < time.monotonic() + 60.0
+    assert process.last_words() == ""
+
+
+def test_how_long_it_rests_is_heard_among_what_toolkits_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    executable = tmp_path / "python"
+    lines = r"first\nplot rests until 1.50\nplot: no\nplot rests until 987654.25\nplot rests until late\nlast"
+    executable.write_text(f"#!/bin/sh\nprintf '{lines}' >&2\nexec cat > /dev/null\n")
+    executable.chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", str(executable))
+        process = DrawingProcess(b"")
+    eventually(lambda: process.listen() or process.rests_until > 2.0)
+    eventually(lambda: process.listen() or process.line_with("last"))
+    assert process.rests_until == 987654.25
+    assert process._heard == b"first\nplot: no\nplot rests until late\nlast"
+    assert process.complains()
+    assert process.last_words() == "no"
+    process.end()
 
 
 @pytest.mark.parametrize("how", ["os._exit(0)", "os.kill(os.getpid(), 9)"])

@@ -26,7 +26,6 @@ from sinks.plotting.protocol import (
     SERIES,
     SHOW,
     Frames,
-    complaint,
     frame,
     kept,
     points,
@@ -124,10 +123,6 @@ def test_a_plan_arrives_equal(plan: Plan) -> None:
     body = one(show(told))[1]
     json.loads(body)
     assert read_show(body) == told
-
-
-def test_a_complaint_is_one_line() -> None:
-    assert complaint(ValueError("a\nb")) == "plot: ValueError: a b"
 
 
 # -- what is new

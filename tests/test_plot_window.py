@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -77,6 +78,7 @@ def screen() -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(feeds, "EVERY_S", 0.05)
+    monkeypatch.setattr(feeds, "SELDOM_S", 0.05)
     monkeypatch.setattr(feeds, "SHARE_OF_A_CORE", 1.0)
     monkeypatch.setattr(feeds, "SHARE_WHEN_CROWDED", 0.5)
     for name in ("CI", "WAYLAND_DISPLAY", "SSH_CONNECTION"):
@@ -137,6 +139,7 @@ def test_a_user_zooms_and_follows_again(backend: str, screen: str) -> None:
         "panels fit another size": True,
         "status": 0,
     }
+    assert re.findall(r"^plot rests until \d+\.\d+$", done.stderr, re.MULTILINE)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -15,12 +16,13 @@ from pathlib import Path
 from typing import IO, Final
 
 from m.journal.descriptors import beyond_standard_streams
-from sinks.plotting.protocol import COMPLAINT, LAST_WORDS
+from sinks.plotting.answers import COMPLAINT, LAST_WORDS, RESTS
 
 _TO_GO_S: Final = 0.5  # from the end of the pipe to the end of the process
 _SHORTLY_S: Final = 0.01
 _PIPE_BYTES: Final = 1 << 20
 _MOST_HEARD: Final = 4096
+_RESTS: Final = re.compile(rb"^%b([0-9]+\.[0-9]+)\r?\n" % RESTS.encode(), re.MULTILINE)
 _BOOTSTRAP: Final = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from sinks.plotting.viewer import main; sys.exit(main())"
 )
@@ -71,6 +73,8 @@ class DrawingProcess:
         self.pid = self._process.pid
         self.unsent = memoryview(first)
         """The part of what was written that the pipe has not taken yet."""
+        self.rests_until = 0.0
+        """Before then, on the clock of ``time.monotonic``, it draws nothing; as of the last `listen`."""
 
     @property
     def status(self) -> int:
@@ -100,9 +104,13 @@ class DrawingProcess:
         """Keep the end of what it has written to stderr; that is for the log, not for this terminal."""
         try:
             while said := os.read(self._said.fileno(), 1 << 16):
-                self._heard = (self._heard + said)[-_MOST_HEARD:]
+                self._heard = _RESTS.sub(self._rests, self._heard + said)[-_MOST_HEARD:]
         except OSError:
             pass  # nothing more by now
+
+    def _rests(self, said: re.Match[bytes]) -> bytes:
+        self.rests_until = float(said[1])
+        return b""
 
     def complains(self) -> bool:
         """Whether it has said that it cannot draw, and goes on."""

@@ -30,6 +30,10 @@ EVERY_S: Final = 1.0
 """Between two looks at the histories; for an image as long as between two of its replacements, if that is longer ..."""
 LONGEST_S: Final = 2.0
 """... but no longer than this, so that little is lost when the training is killed."""
+SELDOM_S: Final = 5.0
+"""The same while nothing will be drawn for longer anyway ..."""
+BEFORE_S: Final = 0.25
+"""... and so long before something will."""
 SHARE_OF_A_CORE: Final = 0.04
 """Of a core, drawing what is new takes the other process no more than this, the user's own zooming aside."""
 SHARE_WHEN_CROWDED: Final = 0.00125
@@ -147,7 +151,7 @@ class Feed:
     def _tell(self, process: DrawingProcess) -> None:
         told, reading = 0, True
         while True:
-            closing = self._wake.wait(self._look_s)
+            closing = self._wake.wait(self._until_next_look(process))
             shown = self._source()
             if closing or shown is None:
                 break
@@ -167,6 +171,11 @@ class Feed:
                 told = -1  # the rest at the next look
                 reading = process.unsent is not before  # who takes nothing, as when stopped, is not waited for again
         self._finish(process, shown, time.monotonic() + TO_CLOSE_S - 0.2)
+
+    def _until_next_look(self, process: DrawingProcess) -> float:
+        """Seconds; so many that what is drawn next will be new."""
+        rest_s = process.rests_until - time.monotonic() - BEFORE_S
+        return max(self._look_s, min(rest_s, SELDOM_S))
 
     def _send(self, process: DrawingProcess, shown: Shown, deadline: float) -> bool:
         """Whether everything new has been told by ``deadline``, on the clock of ``time.monotonic``."""

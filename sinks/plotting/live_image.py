@@ -5,18 +5,17 @@ Who looks at the file, and where the numbers come from, is not known here.
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from m.metrics.history import History
+from sinks.plotting.answers import complain, say_rest
 from sinks.plotting.figure import DPI, TrainingFigure
 from sinks.plotting.mirror import Mirror
 from sinks.plotting.pace import Pace, Share
 from sinks.plotting.plan import Show
-from sinks.plotting.protocol import complaint
 from sinks.plotting.saving import png_of_canvas, save, write_whole
 from sinks.plotting.styles import STYLE_BY_NAME
 
@@ -42,9 +41,10 @@ def keep_image(mirror: Mirror, path: str, every_s: float, share: Share) -> int:
             try:
                 with pace.drawing(every_s):
                     image.replace(told, histories, last=ended)
+                say_rest(pace.next_s)
                 status = 0
             except Exception as error:
-                print(complaint(error), file=sys.stderr, flush=True)
+                complain(error)
                 status = NOT_WRITTEN
         if ended:
             return status

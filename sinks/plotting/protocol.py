@@ -35,11 +35,6 @@ KEPT: Final = b"k"
 END: Final = b"e"
 """Nothing follows; ``keep`` says whether the window stays."""
 
-COMPLAINT: Final = "plot: "
-"""How a line begins that the drawing process writes to stderr, about what went wrong, among those of toolkits."""
-LAST_WORDS: Final = "plot ends: "
-"""The same, when it cannot go on."""
-
 LARGEST: Final = 1 << 26
 """No frame is longer; whoever reads such a length reads something else."""
 
@@ -146,11 +141,6 @@ def read_kept(body: bytes) -> tuple[int, Kept]:
     running = Running(*(words[name] for name in ("count", "finite", "smallest", "largest", "units")))
     folded = Folded(running, words["last_step"], tuple(levels), words["coarsest"])
     return number, Kept(steps, values, folded, words["start"])
-
-
-def complaint(error: Exception, begin: str = COMPLAINT) -> str:
-    """One line about ``error`` for stderr."""
-    return f"{begin}{type(error).__name__}: {error}".replace("\n", " ")
 
 
 class Frames:

@@ -13,9 +13,10 @@ import threading
 import warnings
 from typing import Any, Final
 
+from sinks.plotting.answers import LAST_WORDS, complain
 from sinks.plotting.mirror import Mirror
 from sinks.plotting.pace import Share
-from sinks.plotting.protocol import END, HELLO, LAST_WORDS, Frames, complaint, read_words
+from sinks.plotting.protocol import END, HELLO, Frames, read_words
 
 LOOK_FOR_PARENT_S: Final = 2.0
 TO_FINISH_S: Final = {"window": 2.0, "image": 30.0}
@@ -42,7 +43,7 @@ class Stream:
         try:
             self._follow()
         except Exception as error:
-            print(complaint(error, LAST_WORDS), file=sys.stderr, flush=True)
+            complain(error, LAST_WORDS)
         self.mirror.ended.set()
         self.begun.set()
         if not self.mirror.kept:
@@ -93,5 +94,5 @@ def main() -> int:
 
         return keep_image(stream.mirror, hello["path"], hello["every_s"], share)
     except Exception as error:
-        print(complaint(error, LAST_WORDS), file=sys.stderr, flush=True)
+        complain(error, LAST_WORDS)
         return LOST

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 import time
 from dataclasses import replace
 from typing import Any, Final, TypeAlias
@@ -18,11 +17,11 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import KeyEvent, NavigationToolbar2
 
+from sinks.plotting.answers import complain, say_rest
 from sinks.plotting.figure import DPI, TrainingFigure
 from sinks.plotting.mirror import Mirror
 from sinks.plotting.pace import Pace, Share
 from sinks.plotting.plan import Plan, Show
-from sinks.plotting.protocol import complaint
 from sinks.plotting.settings import OURS
 from sinks.plotting.styles import STYLE_BY_NAME
 from sinks.plotting.text import visible
@@ -167,7 +166,7 @@ class _Window:
         try:
             self._look()
         except Exception as error:
-            print(complaint(error), file=sys.stderr, flush=True)
+            complain(error)
             self.status = 1
             self._pace.next_s = time.monotonic() + 5.0
         self._resting = not self._stale and self._pace.next_s > time.monotonic() + _SELDOM_S
@@ -193,6 +192,7 @@ class _Window:
             return
         with self._pace.drawing():
             self._show()
+        say_rest(self._pace.next_s)
         self.status = 0
 
     def _show(self) -> None:

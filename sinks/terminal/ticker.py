@@ -15,14 +15,14 @@ logger = logging.getLogger("sinks.terminal")
 LEAST_GAP_S: Final = 0.05
 """However often it is woken, it acts at most this often."""
 FAILURES_BEFORE_END: Final = 5
-AFFORDED_S: Final = 0.0004
-"""CPU time of an action that is usual: at four a second 0.16 % of a core. Those that take more come less often, in
+AFFORDED_S: Final = 0.0003
+"""CPU time of an action that is usual: at four a second 0.12 % of a core. Those that take more come less often, in
 proportion, ..."""
-LONGEST: Final = 2.5
+LONGEST: Final = 4.0
 """... until they are so many times as far apart as was asked for."""
 _USUAL_OF: Final = 16
 """What is usual is an average over about so many actions ..."""
-_MOST_S: Final = 8 * AFFORDED_S
+_MOST_S: Final = 10 * AFFORDED_S
 """... of which none counts for more than this: the first ones load what they need."""
 
 

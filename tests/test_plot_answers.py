@@ -1,0 +1,35 @@
+"""What the process that draws says to the training process."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+from sinks.plotting.answers import LAST_WORDS, complain, say_rest
+
+
+def test_a_complaint_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    complain(ValueError("a\nb"))
+    complain(RuntimeError("no screen"), LAST_WORDS)
+    assert capsys.readouterr().err == "plot: ValueError: a b\nplot ends: RuntimeError: no screen\n"
+
+
+def test_a_rest_is_a_time(capsys: pytest.CaptureFixture[str]) -> None:
+    say_rest(12345.678)
+    assert capsys.readouterr().err == "plot rests until 12345.68\n"
+
+
+def test_who_is_not_heard_any_more_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a window that is kept when the training is over: toolkits end a program whose callbacks raise."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w", buffering=1, encoding="utf-8", closefd=False) as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        say_rest(1.0)
+        complain(ValueError("a"))
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, writing)  # closing would say the rest
+        os.close(null)
+    os.close(writing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,8 @@ from m import MetricsHub
 from m.metrics import pickled, values
 
 os.environ["MPLBACKEND"] = "agg"  # tests that want a window say so
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as for what a script starts with &; processes hand it on
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

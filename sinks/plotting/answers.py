@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Final
 
@@ -11,6 +12,14 @@ LAST_WORDS: Final = "plot ends: "
 """The same, when it cannot go on."""
 RESTS: Final = "plot rests until "
 """How a line begins that says when, in seconds of ``time.monotonic``, which processes share, it may draw again."""
+
+
+def never_wait() -> None:
+    """Let what is said be lost where nobody listens, as while the training is stopped, rather than stand still."""
+    try:
+        os.set_blocking(sys.stderr.fileno(), False)
+    except (OSError, AttributeError):
+        pass  # not to be had for a pipe on every Windows
 
 
 def complain(error: Exception, begin: str = COMPLAINT) -> None:
@@ -27,4 +36,4 @@ def _say(line: str) -> None:
     try:
         print(line, file=sys.stderr, flush=True)
     except OSError:
-        pass  # a window that is kept outlives those who hear
+        pass  # nobody listens now, or ever again: a window that is kept outlives the training

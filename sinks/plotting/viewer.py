@@ -13,7 +13,7 @@ import threading
 import warnings
 from typing import Any, Final
 
-from sinks.plotting.answers import LAST_WORDS, complain
+from sinks.plotting.answers import LAST_WORDS, complain, never_wait
 from sinks.plotting.mirror import Mirror
 from sinks.plotting.pace import Share
 from sinks.plotting.protocol import END, HELLO, Frames, read_words
@@ -77,6 +77,7 @@ class Stream:
 def main() -> int:
     """Show what comes on stdin until it ends; gives the exit status."""
     warnings.simplefilter("ignore")
+    never_wait()
     stream = Stream(0)
     stream.begun.wait()
     if stream.hello is None:

@@ -405,8 +405,8 @@ BROKEN = """
     for step in range(300):
         visualizer.update(snapshot(step))
         time.sleep(0.003)
-        if step % 50 == 25:
-            print("printed", step, flush=True)
+        if step % 50 == 25:  # print() writes in pieces, and what stays of a broken display may show one
+            sys.stdout.write(f"printed {{step}}\\n")
     seen = type(sys.stdout).__name__
     visualizer.close()
     print("closed", type(sys.stdout).__name__)

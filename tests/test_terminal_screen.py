@@ -434,7 +434,7 @@ def test_finalisers_that_print_while_frames_are_drawn_do_not_hang() -> None:
     outcome = run_on_terminal(code)
 
     assert outcome.status == 0
-    assert "end of storm" in outcome.lines[-1]
+    assert any("end of storm" in line for line in outcome.lines)  # a finaliser in another thread may speak after it
 
 
 @pytest.mark.fault("D7")

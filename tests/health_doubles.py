@@ -27,7 +27,7 @@ def raised(rule: Rule, snapshots: Iterable[TrainingSnapshot]) -> list[Alert]:
     """The alerts that a hub with this one rule would raise; what the rule raises is raised here."""
     watcher = Watcher([rule], lambda name, error: True)
     watcher.start(Run())
-    return [alert for snapshot in snapshots for alert in watcher.watch(snapshot)]
+    return [*(alert for snapshot in snapshots for alert in watcher.watch(snapshot)), *watcher.catch_up()]
 
 
 def losses(values: Iterable[float | None], **others: Any) -> list[TrainingSnapshot]:

@@ -14,7 +14,7 @@ import pytest
 from health_doubles import noisy
 from hub_doubles import PATIENCE_S, Make, Recording, snapshot
 
-from m import Alert, MetricsHub, Stall, TrainingSnapshot, default_rules
+from m import Alert, MetricsHub, Plateau, Stall, TrainingSnapshot, default_rules
 from m.journal import read
 from m.rich_trainer_viz import RichTrainerVisualizer
 from m.training_viz import create_loss_visualizer
@@ -293,6 +293,67 @@ def test_the_first_reason_counts_and_the_next_run_forgets_it(hubs: Make) -> None
     assert (hub.should_stop, hub.stop_reason) == (True, "")
     hub.start()
     assert not hub.should_stop
+
+
+# -- rules that hear of many snapshots at a time ----------------------------------------------------------------------
+
+
+def diverging() -> list[float]:
+    return noisy(lambda step: 1.0 if step < 200 else 9.0, 230)
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but what happens to the hub makes a patient rule hear of a snapshot."""
+    monkeypatch.setattr("m.health.watcher.PATIENCE_S", 1e9)
+    monkeypatch.setattr("m.health.watcher.MOST_ROWS", 10**9)
+
+
+@pytest.mark.usefixtures("patience")
+@pytest.mark.parametrize("end", ["flush", "close", "start"])
+def test_the_end_of_what_was_emitted_brings_alerts_that_waited(hubs: Make, end: str) -> None:
+    sink, heard = Recording(), list[tuple[str, int]]()
+    hub = hubs([sink], strict=True)
+    hub.on_alert(lambda alert: heard.append((alert.rule, threading.get_ident())))
+    for step, loss in enumerate(diverging()):
+        hub.emit(snapshot(step, loss))
+    assert ("alert", "divergence") not in sink.log
+    getattr(hub, end)()
+    at = sink.log.index(("alert", "divergence"))
+    assert [what for what, _ in sink.log[at + 1 :]] == {
+        "flush": ["flush"],
+        "close": ["flush", "close"],
+        "start": ["start"],
+    }[end]
+    assert heard[-1] == ("divergence", threading.get_ident())
+    assert ("divergence" in [alert.rule for alert in hub.alerts]) == (end != "start")  # it was of the run before
+    assert hub.stats().alerts["divergence"] == 1
+
+
+@pytest.mark.usefixtures("patience")
+def test_the_end_of_a_tracked_loop_brings_alerts_that_waited(hubs: Make) -> None:
+    hub = hubs([lambda given: None], strict=True)
+    for loss in hub.track(diverging()):
+        hub.log({"train_loss": loss})
+    assert "divergence" in [alert.rule for alert in hub.alerts]
+
+
+def test_a_rule_that_fails_when_it_is_told_of_many_does_not_keep_a_run_from_beginning_or_ending() -> None:
+    class Broken(Plateau):
+        def watch_rows(self, rows: Any) -> Any:
+            if rows[-1][1]:
+                raise ZeroDivisionError
+            return ()
+
+    for end in ("start", "close"):
+        sink = Recording()
+        hub = MetricsHub([sink], rules=[Broken()], strict=True)
+        hub.emit(snapshot(0))
+        hub.emit(snapshot(1))
+        with pytest.raises(ZeroDivisionError):
+            getattr(hub, end)()
+        assert sink.log[-1][0] == end
+        hub.close()
 
 
 # -- a stall, which no snapshot shows ---------------------------------------------------------------------------------

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from health_doubles import experts, losses, noisy, raised
+from health_doubles import Clock, experts, losses, noisy, raised
 
 from m import (
     Alert,
@@ -19,11 +20,12 @@ from m import (
     NonFiniteLoss,
     Plateau,
     Run,
+    Stall,
     TrainingSnapshot,
     default_rules,
 )
 from m.health.rule import Rule
-from m.health.watcher import QUIET, Watcher
+from m.health.watcher import MOST_ROWS, PATIENCE_S, QUIET, Watcher
 from m.metrics.snapshot import NUMBER_FIELDS
 
 
@@ -248,6 +250,85 @@ def test_a_second_loss_that_breaks_soon_after_the_first_is_told_too() -> None:
         aux, train = math.nan if step >= 100 else 0.1, math.nan if step >= 120 else 1.0
         told += watcher.watch(TrainingSnapshot(step, train, aux_loss=aux))
     assert [(alert.step, alert.message) for alert in told] == [(100, "aux_loss is nan"), (120, "train_loss is nan")]
+
+
+# -- rules that hear of many at a time --------------------------------------------------------------------------------
+
+
+def diverging(count: int = 400) -> list[TrainingSnapshot]:
+    return losses(noisy(lambda step: 1.0 if step < 200 else 9.0, count))
+
+
+class Timeline:
+    """A watcher whose clock goes on by so much with each snapshot."""
+
+    def __init__(
+        self,
+        *rules: Rule,
+        each_s: float = 0.01,
+        clock: Clock | None = None,
+        failed: Callable[[str, BaseException], bool] = lambda name, error: True,
+    ) -> None:
+        self.clock, self.each_s = clock or Clock(), each_s
+        self.watcher = Watcher(rules, failed, clock=self.clock)
+        self.watcher.start(Run())
+
+    def told(self, snapshots: list[TrainingSnapshot]) -> list[tuple[int, int]]:
+        """At which snapshot there was an alert, and the step that it names."""
+        told = []
+        for snapshot in snapshots:
+            self.clock.now += self.each_s
+            told += [(snapshot.step, alert.step) for alert in self.watcher.watch(snapshot)]
+        return told
+
+
+def test_patient_rules_hear_of_a_snapshot_within_a_second() -> None:
+    ((told, named),) = Timeline(Divergence()).told(diverging())
+    assert 200 < named < 225
+    assert named < told <= named + PATIENCE_S / 0.01 + 1
+
+
+def test_patient_rules_hear_of_no_more_than_so_many_at_a_time() -> None:
+    timeline = Timeline(Divergence(), each_s=0.0)
+    ((told, named),) = timeline.told(diverging(1000))
+    assert named < told < named + MOST_ROWS
+    assert len(timeline.watcher._rows) < MOST_ROWS
+
+
+def test_where_steps_take_long_a_patient_rule_hears_of_each_at_once() -> None:
+    ((told, named),) = Timeline(Divergence(), each_s=PATIENCE_S).told(diverging())
+    assert told == named
+
+
+def test_a_new_run_knows_nothing_of_what_a_patient_rule_has_not_heard() -> None:
+    timeline = Timeline(Divergence(), each_s=0.001)
+    assert timeline.told(diverging(230)) == []
+    timeline.watcher.start(Run())
+    assert timeline.watcher.catch_up() == ()
+
+
+def test_a_patient_rule_catches_up_before_it_is_looked_at() -> None:
+    clock = Clock()
+    timeline = Timeline(Stall(at_least_s=10.0, clock=clock), clock=clock)
+    timeline.told(losses([1.0] * 150))
+    watcher = timeline.watcher
+    early = watcher.next_look
+    assert watcher.look(early) == ()
+    assert watcher.next_look == clock.now + 10.0 > early
+    assert [alert.rule for alert in watcher.look(clock.now + 10.0)] == ["stall"]
+
+
+def test_a_patient_rule_that_raises_is_set_aside_and_the_others_go_on() -> None:
+    class Broken(Plateau):
+        def watch_rows(self, rows: Any) -> Any:
+            raise ZeroDivisionError("no")
+
+    failed: list[str] = []
+    timeline = Timeline(Broken(), Divergence(), failed=lambda name, error: bool(failed.append(name)))
+    assert len(timeline.told(diverging())) == 1
+    assert failed == ["broken"]
+    with pytest.raises(ZeroDivisionError):
+        Timeline(Broken()).told(diverging())
 
 
 class Timed:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from m.health.parameters import number, share
+from m.health.patient import PatientRule, Row
 from m.health.robust import median
 from m.metrics.alerts import Alert
 from m.metrics.run import Run
-from m.metrics.snapshot import TrainingSnapshot
 
 _BLOCK: Final = 8
 """Losses of which the median is one level."""
@@ -24,7 +25,7 @@ _LEAST_SPREAD: Final = 0.05
 """Of the highest level before: a loss that did not move at all has a spread as well."""
 
 
-class Divergence:
+class Divergence(PatientRule):
     """``divergence``: the loss is above everything it lately was, by as much as it lately varied, and stays there.
 
     A level is the median of 8 losses. With ``low`` and ``high`` the extremes of the levels from 48 to 512 losses ago,
@@ -38,8 +39,6 @@ class Divergence:
     reinforcement learning and of adversarial training, restarts of the learning rate. Armed again when the loss has
     come back below what it crossed; what was before is forgotten then, so that it takes 144 losses to speak again.
     """
-
-    says_once: Final = True
 
     def __init__(self, times: float = 1.0, lost: float = 0.5) -> None:
         self.times = number("times", times, above=0.0)
@@ -59,19 +58,23 @@ class Divergence:
         """Forget what was."""
         self._begin()
 
-    def watch(self, snapshot: TrainingSnapshot) -> Alert | None:
-        """Whether the loss has diverged by ``snapshot``."""
-        loss = snapshot.train_loss
-        if loss is None or loss - loss != 0.0:  # NaN or infinite
-            return None
+    def watch_rows(self, rows: Sequence[Row]) -> Sequence[Alert]:
+        """Where in ``rows`` the loss has diverged."""
+        said = []
         block = self._block
-        block.append(loss)
-        if len(block) < _BLOCK:
-            return None
-        self._recent.extend(block)
-        level = median(block)
-        block.clear()
-        return self._judge(snapshot.step, level)
+        for _, step, loss, _, _, _ in rows:
+            if loss is None or loss - loss != 0.0:  # NaN or infinite
+                continue
+            block.append(loss)
+            if len(block) < _BLOCK:
+                continue
+            self._recent.extend(block)
+            level = median(block)
+            block.clear()
+            alert = self._judge(step, level)
+            if alert is not None:
+                said.append(alert)
+        return said
 
     def _judge(self, step: int, level: float) -> Alert | None:
         levels = self._levels

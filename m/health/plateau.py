@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from m.health.parameters import share, whole
+from m.health.patient import PatientRule, Row
 from m.health.robust import median
 from m.metrics.alerts import Alert
 from m.metrics.run import Run
-from m.metrics.snapshot import TrainingSnapshot
 
 _LEVELS: Final = 20
 """The stretch that is looked at has so many levels, half of them older and half newer."""
@@ -22,7 +22,7 @@ _TIMES_ERROR: Final = 2.0
 """So many standard errors count as movement that may be there."""
 
 
-class Plateau:
+class Plateau(PatientRule):
     """``plateau``: the loss moved by next to nothing over a third of the run or more, and ``patience`` losses at least.
 
     The stretch is cut into 20 levels, each the median of ``patience / 20`` losses or the mean of several such. With
@@ -34,8 +34,6 @@ class Plateau:
 
     It is the usual "no improvement for so long" (ReduceLROnPlateau) as a test of equivalence (Schuirmann 1987).
     """
-
-    says_once: Final = True
 
     def __init__(self, patience: int = 2000, tolerance: float = 0.01) -> None:
         self.patience = whole("patience", patience, at_least=_LEVELS)
@@ -56,23 +54,26 @@ class Plateau:
         """Forget what was."""
         self._begin()
 
-    def watch(self, snapshot: TrainingSnapshot) -> Alert | None:
-        """Whether the loss stands still at ``snapshot``."""
-        rate = snapshot.learning_rate
-        if rate is not None:
-            self._rate = rate
-        loss = snapshot.train_loss
-        if loss is None or loss - loss != 0.0:  # NaN or infinite
-            return None
+    def watch_rows(self, rows: Sequence[Row]) -> Sequence[Alert]:
+        """Where in ``rows`` the loss stands still."""
+        said = []
         block = self._block
-        block.append(loss)
-        if len(block) < self._size:
-            return None
-        level = median(block)
-        block.clear()
-        return self._judge(snapshot, level)
+        for _, step, loss, rate, _, _ in rows:
+            if rate is not None:
+                self._rate = rate
+            if loss is None or loss - loss != 0.0:  # NaN or infinite
+                continue
+            block.append(loss)
+            if len(block) < self._size:
+                continue
+            level = median(block)
+            block.clear()
+            alert = self._judge(step, level)
+            if alert is not None:
+                said.append(alert)
+        return said
 
-    def _judge(self, snapshot: TrainingSnapshot, level: float) -> Alert | None:
+    def _judge(self, step: int, level: float) -> Alert | None:
         rate = self._rate
         if rate is not None and rate > self._highest_rate:
             self._highest_rate = rate
@@ -102,7 +103,7 @@ class Plateau:
         self._stands_at = mean
         losses = _LEVELS * self._merged * self._size
         words = f"the loss stands at {mean:.4g}: it moved by less than {100 * self.tolerance:g} % in {losses} snapshots"
-        return Alert(snapshot.step, "plateau", words, mean)
+        return Alert(step, "plateau", words, mean)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from m.health.parameters import number
+from m.health.patient import PatientRule, Row
 from m.health.robust import median
 from m.metrics.alerts import Alert
 from m.metrics.run import Run
-from m.metrics.snapshot import TrainingSnapshot
 
 _LEAST: Final = 20
 """Intervals between snapshots that have to be known."""
@@ -27,7 +27,7 @@ _LATE_S: Final = 5.0
 """Whoever looks so much later than was asked for did not run either: the whole process stood still."""
 
 
-class Stall:
+class Stall(PatientRule):
     """``stall``: no snapshot for ``at_least_s`` seconds, and ``times`` the usual interval, and twice the longest pause.
 
     The usual interval is the median of the last 32 between two snapshots; the longest pause is that of the run so far,
@@ -37,8 +37,6 @@ class Stall:
     the whole process is stopped (Ctrl-Z) nobody looks, and the waiting begins anew when it goes on. ``clock`` gives
     seconds on the scale of ``time.monotonic``.
     """
-
-    says_once: Final = True
 
     def __init__(
         self, at_least_s: float = 300.0, times: float = 20.0, *, clock: Callable[[], float] = time.monotonic
@@ -69,9 +67,15 @@ class Stall:
         """Expect no snapshot until one comes."""
         self.next_look = math.inf
 
-    def watch(self, snapshot: TrainingSnapshot) -> None:
-        """Note when it came. Says nothing: this rule speaks when no snapshot comes."""
-        now = self._clock()
+    def watch_rows(self, rows: Sequence[Row]) -> Sequence[Alert]:
+        """Note when they came. Says nothing: this rule speaks when no snapshot comes."""
+        for row in rows:
+            self._note(row[0])
+        now, self._step = rows[-1][:2]
+        self.next_look = now + self._limit if self._step < self._last_step else math.inf
+        return ()
+
+    def _note(self, now: float) -> None:
         if self._first_at is None:
             self._first_at = now
         else:
@@ -88,8 +92,6 @@ class Stall:
             elif _TIMES_PAUSE * taken > self._limit:
                 self._limit = _TIMES_PAUSE * taken
         self._at = now
-        self._step = snapshot.step
-        self.next_look = now + self._limit if snapshot.step < self._last_step else math.inf
 
     def look(self, now: float) -> Alert | None:
         """Whether the waiting has been too long by ``now``."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from m.health.parameters import number
+from m.health.patient import PatientRule, Row
 from m.health.robust import median
 from m.metrics.alerts import Alert
 from m.metrics.run import Run
-from m.metrics.snapshot import TrainingSnapshot
 
 _BLOCK: Final = 10
 """Intervals of which the median is one duration."""
@@ -21,7 +21,7 @@ _LEAST_BEFORE: Final = 4
 """... and so many are needed."""
 
 
-class ThroughputDrop:
+class ThroughputDrop(PatientRule):
     """``throughput_drop``: a step takes more than ``times`` as long as it did, and has done so for ``seconds``.
 
     A duration is the median time per step of 10 intervals, each from one snapshot to the next but one, so that a
@@ -33,8 +33,6 @@ class ThroughputDrop:
     ones are compared with. ``clock`` gives seconds and never goes back.
     """
 
-    says_once: Final = True
-
     def __init__(
         self, times: float = 2.0, seconds: float = 10.0, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
@@ -44,7 +42,7 @@ class ThroughputDrop:
         self._begin()
 
     def _begin(self) -> None:
-        self._other = False
+        self._other = 0  # 1: the next counts
         self._step: int | None = None
         self._at = 0.0
         self._block: list[float] = []
@@ -59,19 +57,22 @@ class ThroughputDrop:
         """Forget what was."""
         self._begin()
 
-    def watch(self, snapshot: TrainingSnapshot) -> Alert | None:
-        """Whether training has become slow by ``snapshot``."""
-        self._other = other = not self._other
-        if other:
-            return None
-        now = self._clock()
-        step = snapshot.step
-        taken, self._at = now - self._at, now
+    def watch_rows(self, rows: Sequence[Row]) -> Sequence[Alert]:
+        """Where in ``rows`` training has become slow."""
+        said = []
+        for came, step, _, _, batch, length in rows[1 - self._other :: 2]:
+            alert = self._watch_other(came, step, batch, length)
+            if alert is not None:
+                said.append(alert)
+        self._other ^= len(rows) & 1
+        return said
+
+    def _watch_other(self, came: float, step: int, batch: float | None, length: float | None) -> Alert | None:
+        taken, self._at = came - self._at, came
         before, self._step = self._step, step
         if before is None or step <= before:
             return None
         done = float(step - before)
-        batch, length = snapshot.batch_size, snapshot.sequence_length
         if batch != self._batch or length != self._length:
             self._measure(batch, length)
         if self._batch is not None:

@@ -148,6 +148,11 @@ class Delivery:
         if self._lookout is None and not self._emitted & 15 and self._watcher.next_look < math.inf and not self._closed:
             self._lookout = Lookout(self)
 
+    def _catch_up(self) -> None:
+        """Ask the rules about the snapshots that they have not heard of yet, for no other follows soon."""
+        for alert in self._watcher.catch_up():
+            self._raise_alert(alert)
+
     def _fan_out(self, hub: object, snapshot: TrainingSnapshot) -> None:
         """The one receiver through which all sinks hang on the signal."""
         self._roster.hand_out(snapshot)
@@ -163,6 +168,12 @@ class Delivery:
         subscription.do("flush")
 
     def _begin(self, run: Run) -> None:
+        try:
+            self._catch_up()
+        finally:
+            self._begin_anew(run)
+
+    def _begin_anew(self, run: Run) -> None:
         ended, self._run = self._run, run
         self._alerts = ()
         self._stop_reason = None
@@ -222,6 +233,7 @@ class Delivery:
         """Pass on what is still on a device, or give up what waits for a call that does not come back."""
         if self._turns.is_mine():
             self._pass_on_late_here(deadline)
+            self._catch_up()
             return
         self._stuck = self._turns.busy_with
         self._complain("close() waited in vain for a call to come back; what was waiting for it is dropped")
@@ -270,6 +282,7 @@ class Delivery:
             self._complain(f"an alert without a snapshot failed: {one_line(error)}")
 
     def _rest(self, _: object) -> None:
+        self._catch_up()
         self._watcher.rest()
 
     def _look(self, _: object) -> None:

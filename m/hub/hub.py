@@ -280,15 +280,19 @@ class MetricsHub(Delivery):
 
     @property
     def alerts(self) -> tuple[Alert, ...]:
-        """The alerts of this run so far, in order; the newest 1000 of them."""
+        """The alerts of this run so far, in order; the newest 1000 of them.
+
+        The default rules for divergence, a plateau and a drop in throughput are told of many snapshots at a time, once
+        a second; `flush` has them told of all that was emitted.
+        """
         return self._alerts
 
     def on_alert(self, callback: Callback) -> Callback:
         """Call ``callback(alert)`` at each alert, after the sinks have heard of it; gives it back, as a decorator does.
 
-        It is held strongly. What it raises is said once through ``logging``. It runs on the thread that emits; when
-        the alert is that no snapshot came, on a thread of the hub's own. ``alert_raised`` is the same for those who
-        want blinker's ways.
+        It is held strongly. What it raises is said once through ``logging``. It runs on the thread that emits; for
+        what is noticed while no snapshot comes, on a thread of the hub's own. ``alert_raised`` is the same for those
+        who want blinker's ways.
         """
         if not callable(callback):
             raise TypeError(f"on_alert() takes a function of one alert; got {callback!r:.80}")
@@ -336,6 +340,7 @@ class MetricsHub(Delivery):
 
         def flush_all(_: object) -> None:
             here = self._pass_on_late_here(deadline)
+            self._catch_up()
             asked.append(len(self._roster.subscriptions) + (not here))
             if not here:
                 results.append(False)
